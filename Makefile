@@ -1,0 +1,47 @@
+# make demo    install, then the main job on built-in data; results in runs/demo
+# make test    install, then lint, types, tests and notebooks: what continuous integration runs
+PYTHON ?= python3
+VENV   ?= .venv
+DEMO   ?= runs/demo
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint type unit install install-test clean help
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+# The stamps make installation happen once, and again when the metadata changes.
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "nasjax needs Python >= 3.11, and $(PYTHON) is older. Do: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/install.stamp: setup.py pyproject.toml | $(VENV)/python.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/test.stamp: setup.py pyproject.toml | $(VENV)/python.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/install.stamp
+
+install: $(VENV)/install.stamp
+install-test: $(VENV)/test.stamp
+
+demo: install
+	$(BIN)/python -m nasjax.cli.demo --workdir=$(DEMO)
+
+lint: install-test
+	$(BIN)/ruff check .
+
+type: install-test
+	$(BIN)/mypy
+
+unit: install-test
+	$(BIN)/python -m pytest
+
+test: lint type unit
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache build dist nasjax.egg-info
