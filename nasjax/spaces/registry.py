@@ -1,0 +1,55 @@
+"""Search spaces by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+from typing import Any
+
+from nasjax.types import InputError
+
+# Name -> "module:class". The class is a frozen dataclass; its fields are the options. Modules are
+# imported on demand, so that looking up one space does not pay for the others.
+_SPACES = {"nasbench201": "nasjax.spaces.nasbench201:NasBench201"}
+
+
+def names() -> tuple[str, ...]:
+    """Names that ``get_space`` knows, sorted."""
+    return tuple(sorted(_SPACES))
+
+
+def get_space(name: str, **options: Any) -> Any:
+    """Builds a search space.
+
+    Args:
+      name: one of ``names()``.
+      **options: fields of the space's configuration, e.g. ``channels`` and ``image_size`` of
+        ``nasbench201``; the others keep their defaults.
+
+    Returns:
+      The search space, a frozen dataclass.
+
+    Raises:
+      InputError: on an unknown name or option (with the nearest known one), or when the space refuses
+        the value of an option.
+    """
+    if not isinstance(name, str) or name not in _SPACES:
+        raise InputError(
+            f"space {name!r} is unknown; allowed: {', '.join(names())}; do: {_nearest(name, names(), 'see names()')}"
+        )
+    module, _, attribute = _SPACES[name].partition(":")
+    space = getattr(importlib.import_module(module), attribute)
+    known = tuple(field.name for field in dataclasses.fields(space) if field.init)
+    for option in options:
+        if option not in known:
+            raise InputError(
+                f"option {option!r} of space {name!r} is unknown; allowed: {', '.join(known)}; "
+                f"do: {_nearest(option, known, 'leave it out')}"
+            )
+    return space(**options)
+
+
+def _nearest(word: Any, known: tuple[str, ...], otherwise: str) -> str:
+    near = difflib.get_close_matches(str(word).lower(), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise
