@@ -194,7 +194,7 @@ def correlation_figure(table: pd.DataFrame, *, theme: Theme = "light") -> Figure
     figure.set_facecolor(palette.paper)
     axis = figure.subplots()
     _style(axis, palette)
-    step = 0.56 / max(len(targets), 2)
+    step = 0.72 / max(len(targets), 3)
     for i, target in enumerate(targets):
         rows = table[table["target"] == target]
         color = palette.accents[i % len(palette.accents)]
@@ -273,7 +273,7 @@ def number(value: float, *, digits: int = 2) -> str:
     text = f"{value:.{digits}f}"
     if float(text) == 0:
         text = text.removeprefix("-")
-    return text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
+    return (text.replace("0.", ".", 1) if abs(float(text)) < 1 else text).replace("-", "\N{MINUS SIGN}")
 
 
 READABLE: Mapping[str, str] = {
@@ -361,7 +361,7 @@ def _scatter(axis: Axes, panel: Panel, top: float, palette: Palette) -> None:
     kept = ~clipped
     axis.scatter(x[kept & ~best], y[kept & ~best], color=palette.accents[0], linewidths=0, **dots)
     axis.scatter(x[kept & best], y[kept & best], color=palette.accents[1], linewidths=0, s=dots["s"], alpha=0.85)
-    if x.min() > 0 and x.max() > 30 * np.median(x):
+    if x.min() > 0 and x.max() > 8 * np.median(x):
         axis.set_xscale("log")
     if edge is not None:
         axis.scatter(x[clipped], np.full(clipped.sum(), edge), marker="v", color=palette.muted, s=14, linewidths=0)
