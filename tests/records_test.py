@@ -29,9 +29,9 @@ def start(code, *args):
                             text=True)
 
 
-def fill(path, rows=(row(),), **options):
+def fill(path, rows=None, **options):
     with Store.open(path, **options) as store:
-        store.put(rows)
+        store.put([row()] if rows is None else rows)
         return store.path
 
 

@@ -1,0 +1,183 @@
+"""What all commands share: run options, error messages, the compilation cache, the record of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+from rich.console import Console
+
+from nasjax.cli.options import help_text, nearest, option, parse
+from nasjax.cli.progress import duration, progress, speed
+from nasjax.types import InputError
+
+__all__ = [
+    "NOT_COMPARED",
+    "CommandConfig",
+    "RunConfig",
+    "compared",
+    "duration",
+    "enable_compile_cache",
+    "nearest",
+    "note",
+    "option",
+    "progress",
+    "run",
+    "speed",
+    "stdout",
+    "write_run_flags",
+]
+
+RUN_FLAGS = "run.flags"
+NOT_COMPARED = ("engine", "devices", "chunk", "batching")  # how a job runs; they change no score
+_SECTION = "How to run"
+
+Config = TypeVar("Config", bound="CommandConfig")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CommandConfig:
+    """Base of every command's configuration; it has no options of its own.
+
+    Attributes:
+      run_flags: the flags that were given, one a line, as ``--flagfile`` reads them; set by ``run``.
+    """
+
+    run_flags: str = dataclasses.field(default="", compare=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig(CommandConfig):
+    """Options of every command that computes."""
+
+    workdir: str = option(
+        None, "Directory of this run: results, figures and all that is needed to go on after a stop. The same command"
+        " goes on where it was.", section="Output", required=True,
+    )
+    seed: int = option(0, "Seed of everything random; the same seed gives the same numbers.", section=_SECTION,
+                       minimum=0)
+    precision: str = option("highest", "Precision of convolutions and products; fast is TF32 or bfloat16 on"
+                            " accelerators and the same on a CPU.", section=_SECTION, choices=("highest", "fast"))
+    engine: str = option("auto", "How devices are used: auto is pmap on several devices and jit on one; host sends"
+                         " blocks to devices in turn. No engine changes a score.", section=_SECTION,
+                         choices=("auto", "pmap", "shard_map", "jit", "host"))
+    devices: int | None = option(None, "How many devices to use; all by default.", section=_SECTION, kind=int,
+                                 minimum=1)
+    chunk: int | None = option(None, "Architectures in one block on a device: results are saved after each. Chosen by"
+                               " device by default.", section=_SECTION, kind=int, minimum=1)
+    batching: str = option("map", "Whether the architectures of a block run one after another (map) or together"
+                           " (vmap).", section=_SECTION, choices=("map", "vmap"))
+
+
+def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequence[str] | None = None) -> None:
+    """Runs a command and ends the process: 0 done, 2 bad input, 130 stopped by the user.
+
+    Bad input (``InputError``) prints its message alone; anything else is a bug and keeps its traceback.
+
+    Args:
+      main: takes the configuration.
+      config_type: a dataclass of ``option`` fields; the docstring of its module heads the help page.
+      argv: the words after the program's name; those of the process by default.
+    """
+    try:
+        config, given = parse(config_type, sys.argv[1:] if argv is None else argv)
+        if config is None:
+            about = sys.modules[config_type.__module__].__doc__ or ""
+            print(help_text(config_type, program=_program(), about=about), end="")
+            sys.exit(0)
+        main(dataclasses.replace(config, run_flags=given))
+        sys.stdout.flush()
+    except InputError as error:
+        _complain(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _complain("Stopped. Finished results are kept: the same command goes on from there.")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output, such as head, is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _complain("Out of memory on the device. Use a smaller --chunk, --batching=map or a smaller --batch_size; "
+                  "finished results are kept.")
+        sys.exit(1)
+    sys.exit(0)
+
+
+def stdout() -> Console:
+    """The console for results."""
+    return Console(highlight=False)
+
+
+def note(text: str) -> None:
+    """Prints a remark on standard error, so that results can be piped."""
+    console = Console(stderr=True, highlight=False)
+    console.print(text, style="dim" if console.is_terminal else None, markup=False, soft_wrap=True)
+
+
+def enable_compile_cache() -> pathlib.Path | None:
+    """Keeps compiled programs on disk: a second run starts in seconds.
+
+    The directory is $NASJAX_CACHE, by default ~/.cache/nasjax/xla; NASJAX_CACHE=off turns it off. A directory
+    that JAX has been told about already is left alone.
+
+    Returns:
+      The directory, or None without a cache.
+    """
+    known = getattr(jax.config, "jax_compilation_cache_dir", None)
+    if known:
+        return pathlib.Path(known)
+    wanted = os.environ.get("NASJAX_CACHE") or "~/.cache/nasjax/xla"
+    if wanted.lower() in ("off", "0", "none"):
+        return None
+    directory = pathlib.Path(wanted).expanduser()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        note(f"Compiled programs are not kept: cannot make {directory} ({error.strerror}). Set NASJAX_CACHE to a"
+             " directory that you may write to.")
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    return directory
+
+
+def write_run_flags(workdir: pathlib.Path, config: CommandConfig) -> pathlib.Path:
+    """Writes the flags of a run so that ``--flagfile`` repeats it.
+
+    Args:
+      workdir: directory of the run.
+      config: its configuration.
+
+    Returns:
+      The file.
+    """
+    path = workdir / RUN_FLAGS
+    path.write_text(f"# Repeats this run: {_program()} --flagfile={path}\n{config.run_flags}")
+    return path
+
+
+def compared(config: CommandConfig) -> dict[str, Any]:
+    """The fields of a configuration that ``config.json`` holds: all but the workdir itself."""
+    fields = dataclasses.asdict(config)
+    return {name: value for name, value in fields.items() if name not in ("workdir", "run_flags")}
+
+
+def _program() -> str:
+    """How this process was started, as a person would type it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None:
+        return f"python -m {re.sub(r'[.]__main__$', '', spec.name)}"
+    return f"python {sys.argv[0]}" if sys.argv[0] else "python"
+
+
+def _complain(message: str) -> None:
+    console = Console(stderr=True, highlight=False)
+    console.print(message, style="red" if console.is_terminal else None, markup=False, soft_wrap=True)

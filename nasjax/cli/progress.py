@@ -1,0 +1,138 @@
+"""Progress of a long job: a bar with rate and time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+LINE_EVERY = 10.0  # seconds between plain lines
+_WINDOW = 20  # reports that the rate is measured over: old ones describe another load
+
+
+class Rate:
+    """Speed of a job whose first report may come after a long start-up or a resume."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Starts the clock.
+
+        Args:
+          clock: returns seconds.
+        """
+        self._clock = clock
+        self._begin = clock()
+        self._reports: collections.deque[tuple[float, int]] = collections.deque(maxlen=_WINDOW)
+
+    def report(self, done: int) -> None:
+        """Notes that ``done`` items are finished."""
+        if not self._reports or done != self._reports[-1][1]:
+            self._reports.append((self._clock(), done))
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._begin
+
+    def per_second(self) -> float | None:
+        """Items a second lately; None before there are two reports."""
+        if len(self._reports) < 2:
+            return None
+        (t0, n0), (t1, n1) = self._reports[0], self._reports[-1]
+        return (n1 - n0) / (t1 - t0) if t1 > t0 and n1 > n0 else None
+
+    def left(self, total: int) -> float | None:
+        """Seconds left until ``total`` items are finished; None when not known yet."""
+        speed = self.per_second()
+        if speed is None:
+            return None
+        when, done = self._reports[-1]
+        return max(0.0, (total - done) / speed - (self._clock() - when))
+
+
+def duration(seconds: float) -> str:
+    """Writes a time for people: "0.4 s", "12 s", "3 min 05 s", "2 h 10 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def speed(per_second: float, unit: str = "architecture") -> str:
+    """Writes a rate for people: "12 architectures/s", "1.4 s/architecture"."""
+    if per_second >= 1:
+        return f"{per_second:,.0f} {unit}s/s" if per_second >= 10 else f"{per_second:.1f} {unit}s/s"
+    return f"{1 / per_second:.1f} s/{unit}" if per_second >= 0.1 else f"{1 / per_second:.0f} s/{unit}"
+
+
+@contextlib.contextmanager
+def progress(
+    title: str,
+    *,
+    unit: str = "architecture",
+    console: Console | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Callable[[int, int], None]]:
+    """Shows progress while its body runs.
+
+    Args:
+      title: what is being done.
+      unit: what is counted, in the singular.
+      console: where to write; standard error by default.
+      clock: returns seconds.
+
+    Yields:
+      ``report(done, total)``, to be called after each finished part. The first call may state what an
+      earlier run has done already.
+    """
+    console = console or Console(stderr=True)
+    rate = Rate(clock)
+    shown = _bar if console.is_terminal and not console.is_dumb_terminal else _lines
+    with shown(title, unit, console, rate) as report:
+        yield report
+
+
+@contextlib.contextmanager
+def _bar(title: str, unit: str, console: Console, rate: Rate) -> Iterator[Callable[[int, int], None]]:
+    fields = ("{task.description}", "{task.fields[state]}")
+    columns: list[Any] = [SpinnerColumn(), TextColumn(fields[0]), BarColumn(bar_width=None), TextColumn(fields[1])]
+    with Progress(*columns, console=console, transient=True, expand=True) as bar:
+        task = bar.add_task(title, total=None, state="compiling, once")
+
+        def report(done: int, total: int) -> None:
+            rate.report(done)
+            bar.update(task, completed=done, total=total, state=_state(done, total, unit, rate))
+
+        yield report
+
+
+@contextlib.contextmanager
+def _lines(title: str, unit: str, console: Console, rate: Rate) -> Iterator[Callable[[int, int], None]]:
+    last = -float("inf")
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        rate.report(done)
+        if rate.elapsed - last >= LINE_EVERY or done == total:
+            last = rate.elapsed
+            console.print(f"{title}: {_state(done, total, unit, rate)}", highlight=False, soft_wrap=True)
+
+    yield report
+
+
+def _state(done: int, total: int, unit: str, rate: Rate) -> str:
+    parts = [f"{done:,}/{total:,}"]
+    per_second, left = rate.per_second(), rate.left(total)
+    if per_second is not None:
+        parts.append(speed(per_second, unit))
+    if left is not None and done < total:
+        parts.append(f"{duration(left)} left")
+    return ", ".join(parts)

@@ -1,0 +1,155 @@
+"""What all commands share: exit codes, messages, the compilation cache, the record of a run."""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import jax
+import pytest
+
+from nasjax.cli import common
+from nasjax.types import InputError
+
+COMMAND = '''
+"""Does a small thing.
+
+  python small.py --workdir=runs/x
+"""
+import dataclasses
+from nasjax.cli import common
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(common.RunConfig):
+    do: str = common.option("work", "What to do.", section="What")
+
+def main(config):
+    if config.do == "work":
+        common.stdout().print(f"seed {config.seed}")
+    elif config.do == "talk":
+        for _ in range(100000):
+            print("a line of many")
+    elif config.do == "wait":
+        import time
+        print("ready", flush=True)
+        time.sleep(60)
+    elif config.do == "memory":
+        import jax
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 10 GiB")
+    elif config.do == "bug":
+        raise RuntimeError("a bug")
+    else:
+        raise common.InputError(f"[bold]{config.do}[/bold] is not allowed;\\nallowed: work")
+
+if __name__ == "__main__":
+    common.run(main, Config)
+'''
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(common.RunConfig):
+    size: int = common.option(1, "Size.", section="What")
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory, root):
+    path = tmp_path_factory.mktemp("command") / "small.py"
+    path.write_text(textwrap.dedent(COMMAND))
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+
+    def start(*argv, **options):
+        return subprocess.Popen([sys.executable, str(path), *argv], env=environment, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+    return start
+
+
+def ended(process):
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_exit_codes(command):
+    runs = {
+        what: command("--workdir=x", f"--do={what}") for what in ("work", "nothing", "memory", "bug")
+    }
+    runs["flag"] = command("--wrkdir=x")
+    runs["help"] = command("--helpshort")
+    code, out, err = ended(runs["work"])
+    assert (code, out, err) == (0, "seed 0\n", "")
+    code, out, err = ended(runs["nothing"])
+    assert (code, out, err) == (2, "", "[bold]nothing[/bold] is not allowed;\nallowed: work\n")
+    code, _, err = ended(runs["memory"])
+    assert code == 1 and "smaller --chunk" in err and "Traceback" not in err
+    code, _, err = ended(runs["bug"])
+    assert code == 1 and "Traceback" in err
+    code, _, err = ended(runs["flag"])
+    assert (code, err) == (2, "Unknown flag --wrkdir. Did you mean --workdir? --helpshort lists all flags.\n")
+    code, out, err = ended(runs["help"])
+    assert code == 0 and err == ""
+    assert out.startswith("Does a small thing.\n\n  python small.py --workdir=runs/x\n\nUsage: python ")
+    assert out.index("What:") < out.index("Output:") < out.index("How to run:")
+
+
+def test_interrupted_by_the_user(command):
+    import signal
+
+    process = command("--workdir=x", "--do=wait")
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    code, _, err = ended(process)
+    assert code == 130 and err.startswith("Stopped.") and "Traceback" not in err
+
+
+def test_a_reader_that_leaves(command):
+    process = command("--workdir=x", "--do=talk")
+    process.stdout.readline()
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read() and process.wait(60) == 1
+    process.stderr.close()
+
+
+def test_compile_cache(monkeypatch, tmp_path, capsys):
+    known = jax.config.jax_compilation_cache_dir
+    assert common.enable_compile_cache() == pathlib.Path(known)  # one that is set is left alone
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        monkeypatch.setenv("NASJAX_CACHE", "off")
+        assert common.enable_compile_cache() is None
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("NASJAX_CACHE", str(tmp_path / "file" / "cache"))
+        assert common.enable_compile_cache() is None
+        assert "Compiled programs are not kept" in capsys.readouterr().err
+        monkeypatch.setenv("NASJAX_CACHE", str(tmp_path / "cache"))
+        assert common.enable_compile_cache() == tmp_path / "cache"
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "cache")
+    finally:
+        jax.config.update("jax_compilation_cache_dir", known)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def test_run_flags_repeat_a_run(tmp_path):
+    config = Config(workdir=str(tmp_path), size=3, run_flags=f"--size=3\n--workdir={tmp_path}\n")
+    path = common.write_run_flags(tmp_path, config)
+    seen = []
+    with pytest.raises(SystemExit) as end:
+        common.run(seen.append, Config, argv=[f"--flagfile={path}"])
+    assert end.value.code == 0
+    assert seen == [config] and seen[0].run_flags == config.run_flags
+
+
+def test_run_in_process_reports_bad_input(capsys):
+    def main(config):
+        raise InputError(f"size {config.size} is wrong")
+
+    with pytest.raises(SystemExit) as end:
+        common.run(main, Config, argv=["--workdir=x", "--size=9"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "size 9 is wrong\n"
+
+
+def test_compared_leaves_out_where():
+    assert common.compared(Config(workdir="a", run_flags="--size=1")) == common.compared(Config(workdir="b"))
+    assert set(common.NOT_COMPARED) <= set(common.compared(Config(workdir="a")))
