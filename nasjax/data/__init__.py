@@ -1,9 +1,9 @@
 """Images to score with, and tables of published accuracies."""
 
 from nasjax.data import tables as tables
-from nasjax.data.batches import CIFAR10_MEAN as CIFAR10_MEAN
-from nasjax.data.batches import CIFAR10_STD as CIFAR10_STD
-from nasjax.data.batches import CIFAR100_MEAN as CIFAR100_MEAN
-from nasjax.data.batches import CIFAR100_STD as CIFAR100_STD
 from nasjax.data.batches import Batches as Batches
+from nasjax.data.images import CIFAR10_MEAN as CIFAR10_MEAN
+from nasjax.data.images import CIFAR10_STD as CIFAR10_STD
+from nasjax.data.images import CIFAR100_MEAN as CIFAR100_MEAN
+from nasjax.data.images import CIFAR100_STD as CIFAR100_STD
 from nasjax.data.sources import load as load
