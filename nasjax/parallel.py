@@ -253,7 +253,8 @@ class Mapped:
         """Compiles ahead of time, so that run times are pure and threads never trace."""
         rows, counts = first
         avals = tuple((x.shape, x.dtype, x.weak_type) for x in jax.tree.leaves((rows, shared[0])))
-        key = (item_spec, shared_spec, avals, jax.config.jax_default_matmul_precision)
+        precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+        key = (item_spec, shared_spec, avals, precision)
         if key not in self._programs:
             started = time.perf_counter()
             wrapped = self._wrap(item_spec, shared_spec)
