@@ -1,0 +1,1 @@
+"""Commands: absl flags become a frozen dataclass, which becomes a library call."""
