@@ -37,7 +37,7 @@ def spearman(x: Any, y: Any, *, nan: Nan = "raise") -> float:
       InputError: if shapes differ, fewer than two pairs are left, or there is a NaN.
     """
     x, y = _columns(nan, x=x, y=y)
-    a, b = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
+    a, b = _ranks(x), _ranks(y)
     a, b = a - a.mean(), b - b.mean()
     scale = math.sqrt(float(a @ a) * float(b @ b))
     return float(np.clip(a @ b / scale, -1.0, 1.0)) if scale > 0 else math.nan
@@ -63,8 +63,9 @@ def kendall(x: Any, y: Any, *, nan: Nan = "raise") -> float:
     if np.all(x == x[0]) or np.all(y == y[0]):
         return math.nan
     # Ranks are finite and order as the values do, so that infinite ones are no trouble.
-    ranks = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
-    return float(scipy.stats.kendalltau(*ranks, method="asymptotic").statistic)
+    # The method concerns a p-value that is not used; the fast one divides by zero for two pairs.
+    method = "asymptotic" if len(x) > 2 else "exact"
+    return float(scipy.stats.kendalltau(_ranks(x), _ranks(y), method=method).statistic)
 
 
 def precision_at_k(scores: Any, accuracies: Any, k: int, *, nan: Nan = "raise") -> float:
@@ -236,6 +237,17 @@ def _check_k(k: Any, number: int) -> int:
     if k > number:
         raise InputError(f"k={k} is more than the {number} rows; allowed: 1..{number}; do: lower k")
     return k
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Average ranks from 1 up, float64 [n]; several times faster on short arrays than scipy's."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))  # where each tie begins
+    counts = np.diff(np.append(first, len(values)))
+    ranks = np.empty(len(values))
+    ranks[order] = np.repeat(first + (counts + 1) / 2, counts)
+    return ranks
 
 
 def _membership(values: np.ndarray, k: int) -> np.ndarray:

@@ -19,6 +19,7 @@ import skimage.data
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+TARGET = ROOT / "nasjax" / "data" / "assets" / "photos.npz"
 # The first six are in colour, the last four grey and repeated to three channels.
 NAMES = (
     *("astronaut", "chelsea", "coffee", "hubble_deep_field", "retina", "rocket"),
@@ -46,7 +47,7 @@ def crops(photo: np.ndarray, count: int, generator: np.random.Generator) -> np.n
     return np.stack(out)
 
 
-def main() -> None:
+def main(target: pathlib.Path = TARGET) -> None:
     """Cuts all crops and writes them."""
     arrays: dict[str, np.ndarray] = {"class_names": np.asarray(NAMES)}
     for split, count in COUNTS.items():
@@ -59,15 +60,13 @@ def main() -> None:
             images.append(crops(part, count, np.random.default_rng([SEED, label, split == "test"])))
         arrays[f"x_{split}"] = np.concatenate(images)
         arrays[f"y_{split}"] = np.repeat(np.arange(len(NAMES)), count)
-    target = ROOT / "nasjax" / "data" / "assets" / "photos.npz"
-    target.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(target, "w") as archive:
         for name, array in arrays.items():
             member = io.BytesIO()
             np.lib.format.write_array(member, np.ascontiguousarray(array))
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))  # numpy.savez stamps the time
             archive.writestr(info, member.getvalue(), zipfile.ZIP_DEFLATED, 9)
-    print(f"{target.relative_to(ROOT)}: {target.stat().st_size} bytes")
+    print(f"{target}: {target.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ import pathlib
 import pandas as pd
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+TARGET = ROOT / "nasjax" / "data" / "assets" / "nasbench201.csv.gz"
 COLUMNS = ["arch", "arch_index", "iso_group", "cifar10_test", "cifar100_test", "imagenet16_test"]
 
 
-def main() -> None:
+def main(target: pathlib.Path = TARGET) -> None:
     """Reads, selects, sorts by official index and writes."""
     shared = pathlib.Path(os.environ.get("NASJAX_SHARED", ROOT.parent / "shared"))
     table = pd.read_csv(shared / "data" / "nasbench201.csv.gz", dtype={"arch_string": "str"})
@@ -26,10 +27,8 @@ def main() -> None:
         raise SystemExit("the source is not the expected table: 12,134 distinct cells without gaps")
     text = io.StringIO()
     table.to_csv(text, index=False, lineterminator="\n")
-    target = ROOT / "nasjax" / "data" / "assets" / "nasbench201.csv.gz"
-    target.parent.mkdir(exist_ok=True)
     target.write_bytes(gzip.compress(text.getvalue().encode("ascii"), compresslevel=9, mtime=0))
-    print(f"{target.relative_to(ROOT)}: {len(table)} rows, {target.stat().st_size} bytes")
+    print(f"{target}: {len(table)} rows, {target.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

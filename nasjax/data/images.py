@@ -40,7 +40,7 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
     for index in range(number):
         for channel in range(channels):
             plane = Image.fromarray(np.ascontiguousarray(images[index, :, :, channel], dtype=np.float32))
-            out[index, :, :, channel] = plane.resize((size, size), Image.Resampling.BILINEAR)
+            out[index, :, :, channel] = np.asarray(plane.resize((size, size), Image.Resampling.BILINEAR))
     if images.dtype == np.uint8:
         out = np.clip(np.rint(out), 0, 255)
     return out.astype(images.dtype)
@@ -96,6 +96,8 @@ def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float], d
     """
     channels = images.shape[-1]
     for name, value in (("mean", mean), ("std", std)):
+        if np.ndim(value) != 1:
+            raise InputError(f"{name}={value!r}; allowed: one number a channel; do: give a tuple of {channels}")
         if len(value) != channels:
             raise InputError(
                 f"{name}={tuple(value)} has {len(value)} numbers for {channels} channels; allowed: one a channel; "

@@ -143,7 +143,7 @@ def _from_npz(path: pathlib.Path, split: str | None, options: dict[str, Any]) ->
             ending = _choose_split(keys, split, path)
             images = file["x" + ending]
             labels = file["y" + ending] if "y" + ending in keys else None
-            names = [str(name) for name in file["class_names"]] if "class_names" in keys else []
+            names = [str(name) for name in np.atleast_1d(file["class_names"])] if "class_names" in keys else []
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, InputError):
             raise

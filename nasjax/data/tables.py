@@ -44,7 +44,7 @@ def load(name_or_path: str | os.PathLike, *, key: str = "arch") -> pd.DataFrame:
         raise InputError(f"unknown table '{name_or_path}'; allowed: {', '.join(BUILTIN)}, or a file; do: {advice}")
     path = checks.existing_path(name_or_path)
     try:
-        table = pd.read_csv(path, dtype=_TEXT_COLUMNS | {key: "str"})  # type: ignore[arg-type]
+        table = pd.read_csv(path, dtype=_TEXT_COLUMNS | {key: "str"})
     except (ValueError, OSError, EOFError) as error:  # pandas' own errors are ValueErrors
         raise InputError(f"'{path}' cannot be read as a table ({error}); allowed: .csv or .csv.gz") from error
     return _check(table, str(path), key)
@@ -73,8 +73,9 @@ def join(scores: pd.DataFrame, table: pd.DataFrame, *, on: str = "arch") -> tupl
     shared = sorted((set(scores.columns) & set(table.columns)) - {on})
     if shared:
         raise InputError(f"scores and table both have {', '.join(shared)}; allowed: only '{on}' in both; do: rename")
-    # Text against numbers would silently find nothing.
-    left, right = scores[on].astype("str"), table[on].astype("str")
+    left, right = scores[on], table[on]
+    if not (pd.api.types.is_numeric_dtype(left) and pd.api.types.is_numeric_dtype(right)):
+        left, right = left.astype("str"), right.astype("str")  # text against numbers would find nothing
     known = left.isin(set(right))
     if len(scores) and not known.any():
         raise InputError(
@@ -93,7 +94,7 @@ def _builtin(name: str) -> pd.DataFrame:
     """A table of the package, read once."""
     asset = importlib.resources.files("nasjax.data") / "assets" / f"{name}.csv.gz"
     with asset.open("rb") as file:
-        return pd.read_csv(file, compression="gzip", dtype=_TEXT_COLUMNS)  # type: ignore[arg-type]
+        return pd.read_csv(file, compression="gzip", dtype=_TEXT_COLUMNS)
 
 
 def _check(table: pd.DataFrame, where: str, key: str) -> pd.DataFrame:
