@@ -8,7 +8,7 @@ import pathlib
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 from rich.console import Console
@@ -38,7 +38,7 @@ RUN_FLAGS = "run.flags"
 NOT_COMPARED = ("engine", "devices", "chunk", "batching")  # how a job runs; they change no score
 _SECTION = "How to run"
 
-Config = TypeVar("Config", bound="CommandConfig")
+Config = TypeVar("Config")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,8 @@ def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequ
 
     Args:
       main: takes the configuration.
-      config_type: a dataclass of ``option`` fields; the docstring of its module heads the help page.
+      config_type: a dataclass of ``option`` fields, with a field ``run_flags`` as in ``CommandConfig``; the
+        docstring of its module heads the help page.
       argv: the words after the program's name; those of the process by default.
     """
     try:
@@ -91,7 +92,7 @@ def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequ
             about = sys.modules[config_type.__module__].__doc__ or ""
             print(help_text(config_type, program=_program(), about=about), end="")
             sys.exit(0)
-        main(dataclasses.replace(config, run_flags=given))
+        main(dataclasses.replace(cast(Any, config), run_flags=given))
         sys.stdout.flush()
     except InputError as error:
         _complain(str(error))
@@ -112,8 +113,9 @@ def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequ
 
 
 def stdout() -> Console:
-    """The console for results."""
-    return Console(highlight=False)
+    """The console for results; wide where nobody watches, so that files and pipes get whole lines."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)
 
 
 def note(text: str) -> None:

@@ -175,6 +175,10 @@ class Store:
             with database.transaction(self._connection, self._path) as connection:
                 connection.execute("INSERT OR REPLACE INTO contexts VALUES (?, ?, ?)", (context, text, time.time()))
 
+    def is_empty(self) -> bool:
+        """Whether no file of the store holds a record."""
+        return not self._select("SELECT 1 FROM scores LIMIT 1")
+
     def contexts(self) -> list[tuple[str, str]]:
         """Lists the described contexts, oldest first.
 

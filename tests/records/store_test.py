@@ -65,6 +65,13 @@ def test_numpy_values_are_stored_as_floats(tmp_path):
     assert (found.score, found.valid, found.seconds) == (0.5, True, 2.0) and type(found.score) is float
 
 
+def test_is_empty(tmp_path):
+    with Store.open(tmp_path) as store:
+        assert store.is_empty()
+        fill(tmp_path, process=3)
+        assert not store.is_empty()
+
+
 def test_a_second_put_replaces(tmp_path):
     fill(tmp_path, [row(score=1.0)])
     fill(tmp_path, [row(score=2.0), row("b")])

@@ -1,0 +1,106 @@
+"""Which architectures a command works on: ``--archs``."""
+
+from __future__ import annotations
+
+import csv
+import pathlib
+import re
+from typing import Any
+
+import jax
+import numpy as np
+
+from nasjax.types import InputError
+
+FORMS = "random:N, all, file:PATH, or architectures separated by ';'"
+_ROUNDS = 200  # draws before a space counts as exhausted
+
+
+def choose(key: jax.Array, space: Any, text: str) -> list[str]:
+    """Finds the architectures that a user asks for.
+
+    Args:
+      key: for ``random:N``.
+      space: the search space.
+      text: ``random:N`` (distinct ones), ``all``, ``file:PATH`` (an architecture a line, or a CSV file with a
+        column ``arch``), or official strings, indices or tuples separated by ';'.
+
+    Returns:
+      Official strings, each once, in the order asked for.
+
+    Raises:
+      InputError: any part is malformed; the message says which.
+    """
+    text = text.strip()
+    kind, colon, rest = text.partition(":")
+    if kind == "random" or text == "random":
+        return _random(key, space, rest)
+    if text == "all":
+        return list(space.encode(space.all()))
+    if kind == "file" and colon:
+        return _decoded(space, _read(pathlib.Path(rest).expanduser()))
+    items = [(f"--archs, architecture {i}", item.strip()) for i, item in enumerate(text.split(";"), 1) if item.strip()]
+    if len(items) == 1:
+        items = [("--archs", items[0][1])]
+    if not items:
+        raise InputError(f"--archs={text!r} names no architecture. Allowed: {FORMS}.")
+    return _decoded(space, items)
+
+
+def _random(key: jax.Array, space: Any, count: str) -> list[str]:
+    """N distinct architectures; the first of them are the same for every N that needs as many draws."""
+    if not re.fullmatch(r"[0-9]+", count) or int(count) < 1:
+        raise InputError(f"--archs=random:{count}: the count must be a whole number of at least 1, as in random:64.")
+    wanted = int(count)
+    found: dict[str, None] = {}
+    for i in range(_ROUNDS):
+        if len(found) >= wanted:
+            break
+        found.update(dict.fromkeys(space.encode(np.asarray(space.sample(jax.random.fold_in(key, i), max(wanted, 64))))))
+    if len(found) < wanted:
+        raise InputError(f"--archs=random:{wanted}: {space.name} has about {len(found):,} architectures. Ask for fewer,"
+                         " or use --archs=all.")
+    return list(found)[:wanted]
+
+
+def _read(path: pathlib.Path) -> list[tuple[str, str]]:
+    """Pairs of where an architecture stands and how it is written."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"--archs=file:{path}: {error.strerror}. Name a text file with an architecture a line, or a"
+                         " CSV file with a column arch.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"--archs=file:{path}: this is no text file. Name a text file with an architecture a line, or"
+                         " a CSV file with a column arch.") from None
+    header = next(csv.reader(lines[:1]), [])
+    if len(header) > 1 and "arch" in header or header == ["arch"]:
+        rows = csv.DictReader(lines)
+        items = [(f"{path}, line {rows.line_num}", (row["arch"] or "").strip()) for row in rows]
+    else:
+        items = [(f"{path}, line {i}", line.partition("#")[0].strip()) for i, line in enumerate(lines, 1)]
+    items = [(where, item) for where, item in items if item]
+    if not items:
+        raise InputError(f"--archs=file:{path}: the file holds no architecture. Write one a line.")
+    return items
+
+
+def _decoded(space: Any, items: list[tuple[str, str]]) -> list[str]:
+    try:
+        return list(dict.fromkeys(space.encode(space.decode([_value(item) for _, item in items]))))
+    except InputError:
+        for where, item in items:  # find the one at fault
+            try:
+                space.decode([_value(item)])
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from None
+        raise
+
+
+def _value(text: str) -> Any:
+    """An index, a tuple of numbers, or an official string."""
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    if re.fullmatch(r"[(\[]?\s*-?\d+(\s*,\s*-?\d+)+\s*,?\s*[)\]]?", text):
+        return tuple(int(number) for number in re.findall(r"-?\d+", text))
+    return text

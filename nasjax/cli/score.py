@@ -1,0 +1,195 @@
+"""Scores neural architectures without training them, and ranks them.
+
+Examples:
+  python -m launch.score --workdir=runs/first --archs=random:64
+  python -m launch.score --workdir=runs/cifar --data=npz:cifar10.npz#test --proxies=lswag,zico --archs=all
+  python -m launch.score --workdir=runs/mine --archs=file:my_architectures.txt --proxies=all
+
+Every finished block is saved in the workdir: stopped at any moment, the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+import nasjax
+from nasjax import hashing, parallel, records
+from nasjax.cli import archs, common, ranking
+from nasjax.cli.common import option
+from nasjax.types import InputError
+
+_WHAT, _IMAGES = "What to score", "Images to score with"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoreConfig(common.RunConfig):
+    """Options of launch.score."""
+
+    space: str = option("nasbench201", "Search space.", section=_WHAT)
+    archs: str = option("random:64", "Architectures: random:N, all, file:PATH (one a line, or a CSV file with a column"
+                        " arch), or the architectures themselves separated by ';'.", section=_WHAT)
+    proxies: str = option("lswag", "Scores to compute, separated by commas: names, name:option=value, or all. The first"
+                          " one ranks.", section=_WHAT)
+    preset: str = option("nbsz", "Protocol of the proxies: nbsz shares passes between proxies, paper follows each"
+                         " proxy's own publication.", section=_WHAT, choices=("nbsz", "paper"))
+    channels: int | None = option(None, "Channels of the first stage; the space's own number by default.",
+                                  section=_WHAT, kind=int, minimum=1)
+    cells: int | None = option(None, "Cells a stage; the space's own number by default.", section=_WHAT, kind=int,
+                               minimum=1)
+    num_classes: int | None = option(None, "Classes the network tells apart; those of the images by default.",
+                                     section=_WHAT, kind=int, minimum=2)
+    data: str = option("photos", "Images: photos (built in), npz:FILE[#split], folder:DIR (a folder a class), noise.",
+                       section=_IMAGES)
+    batch_size: int = option(64, "Images a batch.", section=_IMAGES, minimum=1)
+    num_batches: int = option(2, "Batches.", section=_IMAGES, minimum=1)
+    image_size: int | None = option(None, "Height and width to resize images to, in pixels; as they are by default.",
+                                    section=_IMAGES, kind=int, minimum=1)
+    top: int = option(ranking.TOP, "Rows of the printed ranking.", section="Output", minimum=0)
+
+
+def main(config: ScoreConfig) -> None:
+    """Scores, prints a ranking and writes scores.csv.
+
+    Args:
+      config: what to score, and how.
+
+    Raises:
+      InputError: anything is wrong with the configuration, the data or the working directory.
+    """
+    proxies = nasjax.proxies.parse(config.proxies)
+    batches = nasjax.data.load(config.data, batch_size=config.batch_size, num_batches=config.num_batches,
+                               image_size=config.image_size, seed=config.seed)
+    space = make_space(config, batches)
+    archs_key, score_key = jax.random.split(jax.random.key(config.seed))
+    chosen = archs.choose(archs_key, space, config.archs)
+
+    cache = common.enable_compile_cache()
+    workdir = pathlib.Path(config.workdir)
+    with claimed(workdir, settings(config, space, batches, chosen)) as store:
+        common.write_run_flags(workdir, config)
+        names = ", ".join(proxy.name for proxy in proxies)
+        common.note(f"{len(chosen):,} architectures of {space.name} by {names}, on {config.data}"
+                    f" ({config.num_batches} x {config.batch_size} images), {parallel.device_summary()}.")
+        if cache is not None:
+            common.note(f"Compiled programs are kept in {cache}; NASJAX_CACHE names another directory, or off.")
+        begin = time.monotonic()
+        with common.progress("Scoring") as report:
+            result = nasjax.score(
+                space, chosen, batches, proxies, key=score_key, preset=config.preset, engine=config.engine,
+                batching=config.batching, chunk=config.chunk, devices=config.devices, precision=config.precision,
+                store=store, progress=report,
+            )  # fmt: skip
+        records.write_scores(workdir / "scores.csv", result.archs, columns(result))
+    console = common.stdout()
+    ranking.show(console, result, by=next(iter(result.scores)), top=config.top)
+    console.print(f"\n{len(result.archs):,} architectures in {common.duration(time.monotonic() - begin)}."
+                  f" Scores: {workdir / 'scores.csv'}", markup=False, soft_wrap=True)
+
+
+def run() -> None:
+    """Entry point of ``python -m launch.score``."""
+    common.run(main, ScoreConfig)
+
+
+def make_space(config: ScoreConfig, batches: Any) -> Any:
+    """Builds the search space for the images.
+
+    Args:
+      config: names the space and its options.
+      batches: give the number of classes and the image size where the options do not.
+
+    Returns:
+      The space.
+
+    Raises:
+      InputError: unknown space, or an option that it does not have.
+    """
+    if config.num_classes is not None and config.num_classes < batches.num_classes:
+        raise InputError(f"--num_classes={config.num_classes}: {config.data} has {batches.num_classes} classes. Leave"
+                         " it out, or use at least as many.")
+    options = {
+        "channels": config.channels,
+        "cells": config.cells,
+        "num_classes": config.num_classes or batches.num_classes,
+        "image_size": batches.image_size,
+    }
+    return nasjax.get_space(config.space, **{name: value for name, value in options.items() if value is not None})
+
+
+def settings(config: ScoreConfig, space: Any, batches: Any, chosen: list[str]) -> dict[str, Any]:
+    """Everything that decides the numbers of a run, and for the record how it runs.
+
+    Args:
+      config: the options.
+      space: the search space.
+      batches: the images.
+      chosen: the architectures.
+
+    Returns:
+      What ``config.json`` holds.
+    """
+    return {
+        **common.compared(config),
+        "space_options": dict(space.options),
+        "architectures": f"{len(chosen)}, sha256 {hashing.fingerprint(chosen)[:16]}",
+        "images": f"sha256 {batches.fingerprint[:16]}",
+    }
+
+
+@contextlib.contextmanager
+def claimed(workdir: pathlib.Path, config: dict[str, Any]) -> Iterator[records.Store]:
+    """Claims the working directory and opens its store.
+
+    A failure before the first score gives the directory back: who corrects a flag may use it again.
+
+    Args:
+      workdir: the directory.
+      config: see ``settings``.
+
+    Yields:
+      The store.
+    """
+    new = not (workdir / records.CONFIG_FILENAME).exists()
+    records.claim_workdir(workdir, config, ignore=(*common.NOT_COMPARED, "top"))
+    try:
+        with records.Store.open(workdir) as store:
+            try:
+                yield store
+            finally:
+                new = new and store.is_empty()
+    except BaseException:
+        if new:
+            (workdir / records.CONFIG_FILENAME).unlink(missing_ok=True)
+        raise
+
+
+def columns(result: Any) -> dict[str, dict[str, records.Record]]:
+    """Turns a result into the columns of ``scores.csv``.
+
+    Args:
+      result: a ``ScoreResult``.
+
+    Returns:
+      proxy -> architecture -> record.
+    """
+    return {
+        name: {
+            arch: records.Record("", arch, name, float(score), float(raw), bool(valid), reason, float(seconds))
+            for arch, score, raw, valid, reason, seconds in zip(
+                result.archs, result.scores[name], result.raw[name], result.valid[name], result.reasons[name],
+                result.seconds, strict=True,
+            )  # fmt: skip
+        }
+        for name in result.scores
+    }
+
+
+if __name__ == "__main__":
+    run()

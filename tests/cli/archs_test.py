@@ -1,0 +1,98 @@
+"""Which architectures a command works on."""
+
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from nasjax.cli import archs
+from nasjax.spaces import cell201
+from nasjax.types import InputError
+
+KEY = jax.random.key(0)
+FIRST = "|avg_pool_3x3~0|+|skip_connect~0|none~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_1x1~2|"
+SECOND = "|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|"
+
+
+@pytest.fixture(scope="module")
+def space():
+    return types.SimpleNamespace(
+        name="nasbench201", sample=cell201.sample, all=cell201.all_architectures,
+        encode=lambda a: cell201.to_string(np.asarray(a)),
+        decode=lambda items: np.array([cell201.decode(item) for item in items]),
+    )  # fmt: skip
+
+
+def message(space, text):
+    with pytest.raises(InputError) as error:
+        archs.choose(KEY, space, text)
+    return str(error.value)
+
+
+def test_random_is_distinct_and_repeatable(space):
+    found = archs.choose(KEY, space, "random:300")
+    assert len(found) == len(set(found)) == 300
+    assert found == archs.choose(KEY, space, "random:300")
+    assert found != archs.choose(jax.random.key(1), space, "random:300")
+    assert archs.choose(KEY, space, "random:5") == archs.choose(KEY, space, "random:60")[:5]
+
+
+def test_random_up_to_the_whole_space(space):
+    small = types.SimpleNamespace(name="tiny", encode=lambda a: [str(int(i)) for i in a],
+                                  sample=lambda key, n: jax.random.randint(key, (n,), 0, 30))
+    assert sorted(map(int, archs.choose(KEY, small, "random:30"))) == list(range(30))
+    assert "tiny has about 30 architectures" in message(small, "random:31")
+
+
+def test_all(space):
+    assert len(set(archs.choose(KEY, space, "all"))) == 15625
+
+
+def test_strings_indices_and_tuples(space):
+    official = cell201.to_string(cell201.decode(7))
+    naslib = cell201.to_string(cell201.from_tuple((4, 0, 3, 1, 4, 3)))
+    assert archs.choose(KEY, space, f"{SECOND}; 7;(4, 0, 3, 1, 4, 3); {SECOND};") == [SECOND, official, naslib]
+
+
+def test_a_file_of_lines(space, tmp_path):
+    path = tmp_path / "archs.txt"
+    path.write_text(f"# my favourites\n{SECOND}\n\n{FIRST}  # the best\n7\n")
+    assert archs.choose(KEY, space, f"file:{path}")[:2] == [SECOND, FIRST]
+
+
+def test_a_csv_file(space, tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text(f"zico,arch\n1.0,{FIRST}\n2.0,{SECOND}\n")
+    assert archs.choose(KEY, space, f"file:{path}") == [FIRST, SECOND]
+    path.write_text(f"arch\n{FIRST}\n")
+    assert archs.choose(KEY, space, f"file:{path}") == [FIRST]
+
+
+@pytest.mark.parametrize("text", ["random:0", "random:-3", "random:many", "random:", "random", "random:1e3"])
+def test_bad_counts(space, text):
+    assert "whole number of at least 1, as in random:64" in message(space, text)
+
+
+@pytest.mark.parametrize("text", ["", " ; "])
+def test_no_architecture(space, text):
+    assert "names no architecture. Allowed: random:N, all, file:PATH" in message(space, text)
+
+
+def test_malformed_architectures_say_where(space, tmp_path):
+    assert message(space, f"{FIRST};|nor_conv_9x9~0|").startswith("--archs, architecture 2: ")
+    assert message(space, "rnd:64").startswith("--archs: ")
+    assert message(space, "15625").startswith("--archs: ")
+    path = tmp_path / "archs.txt"
+    path.write_text(f"{FIRST}\n\n{SECOND.replace('nor_conv_3x3', 'nor_conv_3x4')}\n")
+    text = message(space, f"file:{path}")
+    assert text.startswith(f"{path}, line 3: ") and "nor_conv_3x3" in text
+
+
+def test_bad_files(space, tmp_path):
+    assert "No such file" in message(space, f"file:{tmp_path / 'absent'}")
+    assert "Is a directory" in message(space, f"file:{tmp_path}")
+    (tmp_path / "empty").write_text("# nothing\n")
+    assert "holds no architecture" in message(space, f"file:{tmp_path / 'empty'}")
+    (tmp_path / "binary").write_bytes(bytes(range(256)))
+    assert "no text file" in message(space, f"file:{tmp_path / 'binary'}")
