@@ -128,9 +128,9 @@ def correlate(
         for target in targets
     ]
     result = pd.DataFrame(rows)
-    order = result.groupby("proxy", sort=False)["spearman"].mean().sort_values(ascending=False, na_position="last").index
-    result["_place"] = [list(order).index(proxy) for proxy in result["proxy"]]
-    result = result.sort_values("_place", kind="stable").drop(columns="_place").reset_index(drop=True)
+    means = result.groupby("proxy", sort=False)["spearman"].mean()
+    order = list(means.sort_values(ascending=False, na_position="last", kind="stable").index)
+    result = result.sort_values("proxy", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
     invalid = {proxy: int((~np.isfinite(joined[proxy])).sum()) for proxy in order}
     return Correlations(result, joined, len(scores), int(missing), invalid, top)
 
@@ -151,11 +151,11 @@ def read_scores(path: str | os.PathLike[str]) -> pd.DataFrame:
     if file.is_dir():
         file = file / SCORES_FILE
     if not file.is_file():
-        raise InputError(f"{file}: no such file. Run launch.score with this --workdir first, or name a CSV file of scores.")
+        raise InputError(f"{file}: no such file. Run launch.score with this --workdir, or name a CSV file of scores.")
     try:
         frame = pd.read_csv(file, dtype={"arch": str})
     except (ValueError, OSError) as error:
-        raise InputError(f"{file} cannot be read as a CSV file ({error}). Expected: a header with the column arch.") from None
+        raise InputError(f"{file} is no CSV file ({error}). Expected: a header with the column arch.") from None
     if "arch" not in frame:
         raise InputError(f"{file} has no column arch; it has {', '.join(map(str, frame.columns[:8]))}.")
     proxy_columns(frame)
@@ -223,7 +223,8 @@ def _targets(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
         if column not in numeric:
             close = difflib.get_close_matches(column, numeric, n=1)
             question = f"Did you mean {close[0]}? " if close else ""
-            raise InputError(f"{column}: no such column of accuracies. {question}Allowed: {', '.join(numeric) or 'none'}.")
+            allowed = ", ".join(numeric) or "none"
+            raise InputError(f"{column}: no such column of accuracies. {question}Allowed: {allowed}.")
     if not numeric:
         raise InputError("the table of accuracies has no numeric column beside arch.")
     return list(dict.fromkeys(columns)) or numeric
@@ -242,7 +243,8 @@ def _measure(
     k = max(1, round(top * x.size))
     row: dict[str, str | float | int] = {"proxy": proxy, "target": target, "count": int(x.size)}
     if x.size < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return row | dict.fromkeys(("spearman", "low", "high", "kendall", "precision"), np.nan) | {"k": k, "regret": np.nan}
+        unknown = dict.fromkeys(("spearman", "low", "high", "kendall", "precision"), np.nan)
+        return row | unknown | {"k": k, "regret": np.nan}
     low, high = metrics.bootstrap(metrics.spearman, x, y, num=num, seed=seed) if num else (np.nan, np.nan)
     return row | {
         "spearman": float(metrics.spearman(x, y)),

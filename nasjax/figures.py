@@ -190,7 +190,7 @@ def correlation_figure(table: pd.DataFrame, *, theme: Theme = "light") -> Figure
     targets = list(dict.fromkeys(table["target"]))
     order = table.groupby("proxy", sort=False)["spearman"].mean().sort_values(na_position="first").index
     place = {proxy: i for i, proxy in enumerate(order)}
-    figure = Figure(figsize=(9.0, 1.3 + len(order) * (0.28 + 0.15 * len(targets))), layout="constrained")
+    figure = Figure(figsize=(9.0, 1.2 + len(order) * (0.2 + 0.13 * len(targets))), layout="constrained")
     figure.set_facecolor(palette.paper)
     axis = figure.subplots()
     _style(axis, palette)
@@ -299,11 +299,14 @@ def _sheet(count: int, theme: Theme) -> tuple[Figure, list[Axes]]:
     """A sheet of ``count`` equal panels, three in a row."""
     columns = 3 if count > 4 else min(count, 2) or 1
     rows = -(-count // columns)
-    size = (6.4, 4.8) if count == 1 else (3.55 * columns, 3.1 * rows + 0.3)
-    figure = Figure(figsize=size, layout="constrained")
+    width, height = (6.4, 4.8) if count == 1 else (3.55 * columns, 3.1 * rows + 0.3)
+    figure = Figure(figsize=(width, height))
     figure.set_facecolor(PALETTES[theme].paper)
-    figure.get_layout_engine().set(wspace=0.05, hspace=0.06)  # type: ignore[union-attr, call-arg]
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    # Margins in inches: a layout engine would draw every sheet several times over.
+    figure.subplots_adjust(
+        left=0.85 / width, right=1 - 0.18 / width, bottom=0.72 / height, top=1 - 0.36 / height, wspace=0.2, hspace=0.28
+    )
     for axis in axes[count:]:
         axis.remove()
     for axis in axes[:count]:
@@ -323,8 +326,10 @@ def _style(axis: Axes, palette: Palette) -> None:
 
 
 def _label(figure: Figure, x: str, y: str, theme: Theme) -> None:
-    figure.supxlabel(x, color=PALETTES[theme].ink, fontsize=10.5)
-    figure.supylabel(y, color=PALETTES[theme].ink, fontsize=10.5)
+    width, height = figure.get_size_inches()
+    ink = PALETTES[theme].ink
+    figure.text(0.5, 0.17 / height, x, color=ink, fontsize=10.5, ha="center", va="center")
+    figure.text(0.2 / width, 0.5, y, color=ink, fontsize=10.5, rotation=90, ha="center", va="center")
 
 
 def _heading(axis: Axes, panel: Panel, palette: Palette) -> None:

@@ -179,8 +179,9 @@ def _table(table: Table) -> str:
         scope = ' scope="row"' if tag == "th" else ""
         return f'<{tag}{scope} class="{kind}">{f"<code>{text}</code>" if isinstance(value, Code) else text}</{tag}>'
 
+    left = {i for row in table.rows for i, value in enumerate(row) if i < table.text_columns or isinstance(value, Bar)}
     head = "".join(
-        f'<th scope="col" class="{"text" if i < table.text_columns else "number"}">{html.escape(name)}</th>'
+        f'<th scope="col" class="{"text" if i in left else "number"}">{html.escape(name)}</th>'
         for i, name in enumerate(table.columns)
     )
     body = "".join(
@@ -230,7 +231,8 @@ a{color:var(--accent);text-underline-offset:.2em}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1.5rem 1.6rem;margin:1.4rem 0}
 figure{margin:1.2rem 0 .4rem}
 img{display:block;max-width:100%;height:auto;margin:0 auto}
-figcaption,caption{color:var(--muted);font-size:.88rem;text-align:left;padding:.5rem 0;max-width:46rem}
+figcaption,caption{color:var(--muted);font-size:.88rem;text-align:left;padding:.5rem 0}
+figcaption{max-width:46rem}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}
 th,td{padding:.42rem .9rem .42rem 0;border-bottom:1px solid var(--line);text-align:right;vertical-align:baseline}

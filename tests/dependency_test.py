@@ -32,7 +32,8 @@ LAYERS = {
     "interop": 6,
     "own_model": 6,
     "report": 6,
-    "figures": 6,
+    "figures": 1,
+    "correlation": 6,
     "cli": 7,
     "testing": 7,
     "": 8,  # nasjax/__init__.py itself

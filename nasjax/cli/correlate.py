@@ -1,0 +1,248 @@
+"""Measures how well scores rank architectures, against a table of known accuracies.
+
+Reads the scores of a run, joins them with the table by architecture, and gives for every proxy: Spearman's rank
+correlation with a bootstrap interval, Kendall's tau-b, how many of its best are really among the best, and how much
+accuracy its favourite loses. Writes correlations.csv, result.json, figures and report.html beside the scores.
+
+Examples:
+  python -m launch.correlate --workdir=runs/demo
+  python -m launch.correlate --workdir=runs/mine --scores=mine.csv --table=accuracies.csv --columns=top1
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pathlib
+from typing import Any
+
+from rich.table import Table as RichTable
+
+from nasjax import correlation, report
+from nasjax.cli import common
+from nasjax.cli.options import option
+from nasjax.correlation import Correlations
+from nasjax.figures import Panel, correlation_figure, number, rank_grid, readable, scatter_grid
+from nasjax.types import InputError
+
+_SHOWN = 10  # architectures in the ranking table
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorrelateConfig:
+    """Options of launch.correlate."""
+
+    workdir: str = option(None, "Directory of the run: scores.csv is read there and results are written there.",
+                          section="What to compare", required=True)
+    scores: str = option("", "CSV file of scores to read in place of the scores.csv of the workdir: a column arch, then"
+                         " a column for each proxy.", section="What to compare")
+    table: str = option("nasbench201", "Accuracies: the name of a built-in table, or a CSV file with a column arch.",
+                        section="What to compare")
+    columns: str = option("", "Columns of the table to compare with, separated by commas; all by default.",
+                          section="What to compare")
+    top: float = option(0.1, "Which fraction of the architectures counts as the best, for the precision.",
+                        section="How to measure")
+    bootstrap: int = option(1000, "Resamples for the interval of Spearman's correlation; 0 leaves it out.",
+                            section="How to measure", minimum=0)
+    seed: int = option(0, "Seed of the resampling.", section="How to measure", minimum=0)
+
+    run_flags: str = dataclasses.field(default="", compare=False)
+
+
+def main(config: CorrelateConfig) -> None:
+    """Computes, prints and writes correlations.
+
+    Args:
+      config: what to compare.
+
+    Raises:
+      InputError: no scores, no such table or column, or too few architectures in both.
+    """
+    workdir = pathlib.Path(config.workdir)
+    columns = [column.strip() for column in config.columns.split(",") if column.strip()]
+    found = correlation.correlate(
+        correlation.read_scores(config.scores or workdir),
+        config.table,
+        columns=columns,
+        top=config.top,
+        num_bootstrap=config.bootstrap,
+        seed=config.seed,
+    )
+    console = common.stdout()
+    console.print(_overview(found), soft_wrap=True)
+    for target in found.targets:
+        console.print()
+        console.print(_printed(found, target))
+    console.print()
+    files = write_results(workdir, found, source=config.scores or str(workdir / correlation.SCORES_FILE),
+                          table=config.table, flags=config.run_flags)
+    console.print(f"Report: {files[0]}", soft_wrap=True)
+
+
+def write_results(
+    workdir: pathlib.Path, found: Correlations, *, source: str, table: str, flags: str = ""
+) -> list[pathlib.Path]:
+    """Writes correlations.csv, result.json, figures and report.html.
+
+    Args:
+      workdir: where to.
+      found: the correlations.
+      source: where the scores came from, for the record.
+      table: name of the table of accuracies, for the record.
+      flags: flags that repeat the command, for the record.
+
+    Returns:
+      The files; the report first.
+
+    Raises:
+      InputError: the directory cannot be written.
+    """
+    files = [workdir / name for name in ("report.html", "correlations.csv", "result.json", "correlate.flags")]
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        found.table.to_csv(files[1], index=False)
+        files[2].write_text(json.dumps(_result(found, source, table), indent=2) + "\n", encoding="utf-8")
+        files[3].write_text(
+            f"# Repeats this run: python -m launch.correlate --flagfile={files[3]}\n{flags}", encoding="utf-8"
+        )
+    except OSError as error:
+        raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
+    facts = {
+        "Architectures scored": f"{found.scored:,}",
+        "of known accuracy": f"{len(found.joined):,}",
+        "missing in the table": f"{found.missing:,}",
+        "Table": table,
+        "Scores": source,
+    }
+    report.write_report(
+        files[0], title="Do the scores find good networks?", summary=_summary(found), facts=facts,
+        sections=[_overall_section(found), *(_target_section(found, t) for t in found.targets), _best_section(found)],
+    )  # fmt: skip
+    return files
+
+
+def _overview(found: Correlations) -> str:
+    text = f"{found.scored:,} architectures scored, {len(found.joined):,} of known accuracy"
+    return f"{text}; {found.missing:,} missing in the table." if found.missing else f"{text}."
+
+
+def _summary(found: Correlations) -> str:
+    """The result in one or two sentences."""
+    best = found.row(found.proxies[0], found.targets[0])
+    if math.isnan(best["spearman"]):
+        return "No proxy tells these architectures apart."
+    text = (
+        f"{best['proxy']} ranks these architectures best: Spearman {number(best['spearman'])} with"
+        f" {readable(best['target'])}"
+    )
+    text += f" (95 % interval {_range(best)})." if not math.isnan(best["low"]) else "."
+    return text + f" Its favourite is {best['regret']:.2f} points below the best of the sample."
+
+
+def _range(row: Any) -> str:
+    return f"{number(row['low'])} to {number(row['high'])}" if not math.isnan(row["low"]) else ""
+
+
+def _printed(found: Correlations, target: str) -> RichTable:
+    """A target's table for the terminal, narrow enough for 80 columns."""
+    table = RichTable(title=readable(target), title_justify="left", title_style="bold", header_style="dim", box=None,
+                      padding=(0, 3, 0, 0))
+    table.add_column("proxy", no_wrap=True)
+    for head in ("Spearman", "95 % interval", "Kendall", f"in top {found.top:.0%}", "regret"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for proxy in found.proxies:
+        row = found.row(proxy, target)
+        table.add_row(
+            proxy, number(row["spearman"]), _range(row), number(row["kendall"]), number(row["precision"]),
+            _points(row["regret"]),
+        )  # fmt: skip
+    return table
+
+
+def _points(value: float) -> str:
+    """A difference of accuracies."""
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _result(found: Correlations, source: str, table: str) -> dict[str, Any]:
+    """What result.json holds; NaN becomes null."""
+    rows = [
+        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        for row in found.table.to_dict("records")
+    ]
+    counts = {"scored": found.scored, "joined": len(found.joined), "missing": found.missing}
+    return counts | {"invalid": found.invalid, "scores": source, "table": table, "top": found.top, "correlations": rows}
+
+
+def _overall_section(found: Correlations) -> report.Section:
+    body: list[str | report.Table | report.Picture] = [
+        "Spearman's rank correlation says how alike two rankings are: 1 the same, 0 unrelated, -1 reversed.",
+        report.Picture(
+            "correlations",
+            "Spearman correlation of each proxy with each accuracy: "
+            + "; ".join(f"{r.proxy} {number(r.spearman)} with {readable(r.target)}" for r in found.table.itertuples()),
+            "Spearman correlation of every proxy; the lines are 95 % bootstrap intervals over architectures.",
+            lambda theme: correlation_figure(found.table, theme=theme),
+        ),
+    ]
+    bad = {proxy: count for proxy, count in found.invalid.items() if count}
+    if bad:
+        listed = ", ".join(f"{proxy} {count:,}" for proxy, count in bad.items())
+        body.append(f"Architectures without a valid score are left out: {listed}.")
+    return report.Section("Correlations", body)
+
+
+def _target_section(found: Correlations, target: str) -> report.Section:
+    panels: list[Panel] = []
+    rows: list[list[str | report.Bar]] = []
+    for proxy in found.proxies:
+        row = found.row(proxy, target)
+        panels.append(Panel(proxy, *found.pair(proxy, target), row["spearman"], row["kendall"],
+                            (row["low"], row["high"])))
+        rows.append([proxy, report.Bar(row["spearman"], number(row["spearman"]), _range(row)), number(row["kendall"]),
+                     number(row["precision"]), _points(row["regret"]), f"{row['count']:,}"])
+    share = f"{found.top:.0%}"
+    heads = ("Proxy", "Spearman", "Kendall τ-b", f"Precision at top {share}", "Regret, points", "Architectures")
+    return report.Section(readable(target), [
+        report.Table(heads, rows),
+        f"Kendall's tau-b counts pairs in the right order. Precision: which part of the best {share} by accuracy is"
+        f" among the best {share} by score. Regret: how far the best-scored architecture lies below the best one.",
+        report.Picture(
+            f"scatter_{target}", f"{readable(target)} over the score of each proxy, an architecture a point",
+            f"An architecture a point; the best {share} by accuracy in the second colour. Architectures far below the"
+            " others are counted on the lower edge.",
+            lambda theme: scatter_grid(panels, target=target, top=found.top, theme=theme),
+        ),
+        report.Picture(
+            f"ranks_{target}", f"Rank by {readable(target)} over rank by score, for each proxy",
+            f"Rank against rank; a perfect proxy follows the dotted line. The corner holds the best {share} by both.",
+            lambda theme: rank_grid(panels, target=target, top=found.top, theme=theme),
+        ),
+    ])  # fmt: skip
+
+
+def _best_section(found: Correlations) -> report.Section:
+    proxy = found.proxies[0]
+    shown = found.joined.dropna(subset=[proxy]).sort_values(proxy, ascending=False, kind="stable").head(_SHOWN)
+    rows = [
+        [str(i), report.Code(row["arch"]), f"{row[proxy]:.6g}", *(f"{row[t]:.2f}" for t in found.targets)]
+        for i, (_, row) in enumerate(shown.iterrows(), 1)
+    ]
+    heads = ("", "Architecture", proxy, *(readable(t).removesuffix(" test accuracy") for t in found.targets))
+    best = ", ".join(
+        f"{found.joined[t].max():.2f} ({readable(t).removesuffix(' test accuracy')})" for t in found.targets
+    )
+    return report.Section(f"Best by {proxy}", [
+        f"The architectures of known accuracy that {proxy} puts first. The best accuracies of the sample are {best}.",
+        report.Table(heads, rows, text_columns=2),
+    ])  # fmt: skip
+
+
+def run() -> None:
+    """Entry point of ``python -m launch.correlate``."""
+    common.run(main, CorrelateConfig)
+
+
+if __name__ == "__main__":
+    run()
