@@ -7,7 +7,7 @@ display is needed. ``theme`` chooses the colours for a light or a dark page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -339,7 +339,7 @@ def _heading(axis: Axes, panel: Panel, palette: Palette) -> None:
     axis.set_title(text, loc="right", fontsize=8.6, color=palette.muted)
 
 
-def _dots(count: int) -> dict[str, float]:
+def _dots(count: int) -> dict[str, Any]:
     """Size and opacity of points, so that ten and ten thousand both read well."""
     return {"s": float(np.clip(4000 / max(count, 1), 3, 26)), "alpha": float(np.clip(150 / max(count, 1), 0.12, 0.65))}
 
