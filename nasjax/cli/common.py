@@ -121,7 +121,8 @@ def stdout() -> Console:
 def note(text: str) -> None:
     """Prints a remark on standard error, so that results can be piped."""
     console = Console(stderr=True, highlight=False)
-    console.print(text, style="dim" if console.is_terminal else None, markup=False, soft_wrap=True)
+    terminal = console.is_terminal
+    console.print(text, style="dim" if terminal else None, markup=False, soft_wrap=not terminal)
 
 
 def enable_compile_cache() -> pathlib.Path | None:
