@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -90,8 +92,9 @@ def run() -> None:
     common.run(main, DemoConfig)
 
 
-def _step(step, config_type, flags: dict[str, object]) -> None:
+def _step(step: Callable[[Any], None], config_type: type[Any], flags: dict[str, object]) -> None:
     """Runs another command as if typed, so that its run.flags repeats it."""
+    config: Any
     config, given = options.parse(config_type, [f"--{name}={value}" for name, value in flags.items()])
     step(dataclasses.replace(config, run_flags=given))
 
