@@ -198,9 +198,9 @@ def mask_invalid(scores: pd.DataFrame) -> pd.DataFrame:
     values[~np.isfinite(values)] = np.nan
     if "valid" in scores:
         valid = scores["valid"].astype(str).str.lower().isin(("true", "1", "1.0")).to_numpy()
-        reasons = scores["reason"].fillna("").astype(str) if "reason" in scores else pd.Series("", scores.index)
+        reasons = scores["reason"].tolist() if "reason" in scores else [""] * len(scores)
         for row in np.flatnonzero(~valid):
-            named = _named(reasons.iloc[row], proxies)
+            named = _named(str(reasons[row]), proxies)
             values[row, [proxies.index(p) for p in named] if named else slice(None)] = np.nan
     cleaned = scores.copy()
     cleaned[proxies] = values
