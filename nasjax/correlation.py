@@ -81,7 +81,7 @@ class Correlations:
 
 def correlate(
     scores: pd.DataFrame,
-    accuracies: pd.DataFrame | str | os.PathLike[str] = "nasbench201",
+    accuracies: pd.DataFrame | str | os.PathLike[str],
     *,
     columns: Sequence[str] = (),
     top: float = 0.1,

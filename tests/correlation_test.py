@@ -81,7 +81,7 @@ def test_mask_reads_flags_written_as_text(scores):
 def test_published_scores_of_the_built_in_table():
     known = tables.load("nasbench201")
     frame = known[["arch"]].assign(best=known["cifar10_test"], other=-known["arch_index"])
-    found = correlation.correlate(frame.sample(200, random_state=0), num_bootstrap=0)
+    found = correlation.correlate(frame.sample(200, random_state=0), "nasbench201", num_bootstrap=0)
     assert found.targets == ["cifar10_test", "cifar100_test", "imagenet16_test"]
     assert found.row("best", "cifar10_test")["spearman"] == pytest.approx(1)
     assert found.row("best", "imagenet16_test")["spearman"] > 0.9

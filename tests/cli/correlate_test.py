@@ -72,7 +72,7 @@ def test_flags_file_repeats_the_run(workdir):
 
 
 def _found(workdir):
-    return correlation.correlate(correlation.read_scores(workdir), columns=["cifar10_test"], num_bootstrap=0)
+    return correlation.correlate(correlation.read_scores(workdir), "nasbench201", columns=["cifar10_test"], num_bootstrap=0)
 
 
 def test_a_proxy_that_says_nothing_is_reported_and_not_ranked(tmp_path, capsys):
