@@ -1,11 +1,12 @@
 # make demo    install, then the main job on built-in data; results in runs/demo
 # make test    install, then lint, types, tests and notebooks: what continuous integration runs
+# make docs    install, then build the documentation; start page docs/_build/index.html
 PYTHON ?= python3
 VENV   ?= .venv
 DEMO   ?= runs/demo
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint type unit install install-test clean help
+.PHONY: demo test lint type unit docs install install-test clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -39,9 +40,13 @@ type: install-test
 	$(BIN)/mypy
 
 unit: install-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test: lint type unit
 
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
+
 clean:
-	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache build dist nasjax.egg-info
+	rm -rf $(VENV) docs/_build .cache .pytest_cache .mypy_cache .ruff_cache build dist nasjax.egg-info
