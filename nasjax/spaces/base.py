@@ -1,0 +1,133 @@
+"""What every search space offers, and the random key of an architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from nasjax.hashing import stable_words
+from nasjax.types import Array, Graph, LayerTable, Output, PyTree, Tap, Variables
+
+
+class SearchSpace(Protocol):
+    """A search space: a frozen object of pure functions. An architecture is an integer pytree.
+
+    Spaces are hashable and compare by value, so they may be static arguments of ``jax.jit``.
+    """
+
+    @property
+    def name(self) -> str:
+        """Registered name."""
+        ...
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything that distinguishes this configuration, JSON-serialisable."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """Number of outputs."""
+        ...
+
+    def init(self, key: Array, arch: PyTree, *, law: str = "torch", dtype: Any = None) -> Variables:
+        """Random variables of one architecture."""
+        ...
+
+    def apply(
+        self,
+        variables: Variables,
+        arch: PyTree,
+        images: Array,
+        *,
+        norm: str = "batch",
+        tap: Tap | None = None,
+        moments: PyTree | None = None,
+        rescale: bool = False,
+    ) -> Output:
+        """Forward pass."""
+        ...
+
+    def loss(self, output: Output, targets: Array) -> Array:
+        """Mean loss over the batch, scalar."""
+        ...
+
+    def weights(self, params: PyTree) -> PyTree:
+        """The convolution and linear weights among the parameters."""
+        ...
+
+    def with_weights(self, params: PyTree, weights: PyTree) -> PyTree:
+        """Parameters with the weights replaced."""
+        ...
+
+    def layer_sums(self, terms: PyTree) -> Array:
+        """Sums a tree shaped like ``weights`` over each weight layer: float [L]."""
+        ...
+
+    def layers(self, arch: PyTree) -> LayerTable:
+        """Weight layers, traceable."""
+        ...
+
+    def site_calls(self, arch: PyTree) -> dict[str, Array]:
+        """Activation calls by depth-percentile bin of every tap site, int32 [..., 10], traceable."""
+        ...
+
+    def decode(self, encodings: Sequence[Any]) -> np.ndarray:
+        """Official encodings to a population."""
+        ...
+
+    def encode(self, archs: Any) -> list[str]:
+        """Population to official strings."""
+        ...
+
+    def sample(self, key: Array, num: int) -> Array:
+        """A random population."""
+        ...
+
+    def is_valid(self, arch: Any) -> tuple[bool, str]:
+        """Whether the output depends on the input, and the reason if not."""
+        ...
+
+    def canonical(self, arch: Any) -> str:
+        """Text shared by isomorphic architectures."""
+        ...
+
+    def num_params(self, archs: Any) -> Any:
+        """Trainable parameters, exact."""
+        ...
+
+    def flops(self, archs: Any) -> Any:
+        """Multiply-adds of convolutions and linear layers for one image, exact."""
+        ...
+
+    def to_graph(self, arch: Any) -> Graph:
+        """The cell as a labelled graph."""
+        ...
+
+
+def architecture_keys(key: Array, encodings: Sequence[str]) -> Array:
+    """One key an architecture: two words of a stable hash of its encoding folded into ``key``.
+
+    Position, chunk, order, padding, engine and device count therefore do not change a score.
+
+    Args:
+      key: typed key.
+      encodings: official strings, length n.
+
+    Returns:
+      typed keys [n].
+    """
+    words = np.stack([stable_words(text) for text in encodings]).astype(np.uint32)
+    fold = jax.vmap(lambda w: jax.random.fold_in(jax.random.fold_in(key, w[0]), w[1]))
+    return fold(words)
+
+
+def depth_bin(order: Array, depth: Array, bins: int = 10) -> Array:
+    """Depth-percentile bin of layer ``order`` (1..depth): ``min(100 order // (depth 100 / bins), bins - 1)``.
+
+    L-SWAG, Eq. 6, in integers; the last layer, which would fall outside, is put in the last bin.
+    """
+    return jax.numpy.minimum((order * 100) // (depth * (100 // bins)), bins - 1)

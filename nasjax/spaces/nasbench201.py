@@ -1,0 +1,304 @@
+"""NAS-Bench-201: 15,625 cells in one program (Dong and Yang, ICLR 2020; topology space of NATS-Bench)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.spaces import cell201, nasbench201_network as network
+from nasjax.spaces.base import depth_bin
+from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
+
+_NUM_BINS = 10
+_SOURCES = np.array([[a == node for a, _ in cell201.EDGES] for node in range(3)])
+
+
+@dataclasses.dataclass(frozen=True)
+class NasBench201:
+    """The NAS-Bench-201 search space; see `nasjax.spaces.base.SearchSpace` for the functions.
+
+    An architecture is int [6]: the operation on each edge, edges in the order of the official string.
+    One compiled program serves the whole space.
+
+    Attributes:
+      channels: channels of the first stage; doubled at each of the two reductions.
+      cells: cells a stage.
+      num_classes: outputs of the classifier.
+      image_size: height and width of the images; a multiple of 4.
+      in_channels: channels of the images.
+      drop_dead: replace operations that lead nowhere, or are fed by nothing, by ``none`` before
+        anything is computed. Off, as in the official codes, which compute and count them.
+      precision: matrix precision of every convolution and product.
+    """
+
+    channels: int = 16
+    cells: int = 5
+    num_classes: int = 10
+    image_size: int = 32
+    in_channels: int = 3
+    drop_dead: bool = False
+    precision: str = "highest"
+
+    def __post_init__(self) -> None:
+        """Checks the sizes."""
+        for field in ("channels", "cells", "num_classes", "image_size", "in_channels"):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"nasbench201: {field}={value!r}; allowed is a positive integer.")
+        if self.image_size % 4:
+            raise InputError(f"nasbench201: image_size={self.image_size}; allowed is a multiple of 4.")
+
+    @property
+    def name(self) -> str:
+        """Registered name of the space."""
+        return "nasbench201"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Configuration as JSON-serialisable values; ``precision`` is kept apart by the records."""
+        options = dataclasses.asdict(self)
+        del options["precision"]
+        return options
+
+    @property
+    def _sizes(self) -> network.Sizes:
+        return network.Sizes(self.channels, self.cells, self.num_classes, self.in_channels)
+
+    # Encodings, moves and costs.
+
+    def decode(self, encodings: Sequence[Any] | Any) -> np.ndarray:
+        """Official strings, indices or NASLib tuples to a population int32 [n, 6].
+
+        Raises:
+          InputError: an encoding is malformed; the message names the part.
+        """
+        if isinstance(encodings, (str, int, tuple)):
+            encodings = [encodings]
+        if isinstance(encodings, (np.ndarray, jax.Array)):
+            return np.atleast_2d(cell201.check_arch(np.asarray(encodings)))
+        if not len(encodings):
+            raise InputError("nasbench201: no architecture given; give at least one string, index or tuple.")
+        return np.stack([cell201.decode(e) for e in encodings])
+
+    def encode(self, archs: Any) -> list[str]:
+        """Official strings of a population int [n, 6]."""
+        return list(cell201.to_string(np.atleast_2d(np.asarray(archs))))
+
+    def sample(self, key: Array, num: int) -> Array:
+        """Uniform population int32 [num, 6]."""
+        return cell201.sample(key, num)
+
+    def all(self) -> np.ndarray:
+        """Every architecture, int32 [15625, 6], in the official order."""
+        return cell201.from_index(np.arange(15625))
+
+    def mutate(self, key: Array, arch: Array, *, num_edges: int = 1) -> Array:
+        """Changes ``num_edges`` edges to another operation; traceable."""
+        return cell201.mutate(key, arch, num_edges=num_edges)
+
+    def crossover(self, key: Array, first: Array, second: Array) -> Array:
+        """Takes each edge from either parent; traceable."""
+        return cell201.crossover(key, first, second)
+
+    def neighbours(self, arch: Any) -> np.ndarray:
+        """All 24 architectures that differ in one edge, int32 [24, 6]."""
+        return cell201.neighbours(arch)
+
+    def is_valid(self, arch: Any) -> tuple[bool, str]:
+        """Whether any path leads from input to output, and why not."""
+        return cell201.is_valid(arch)
+
+    def canonical(self, arch: Any) -> str:
+        """Text shared by isomorphic cells; 6,466 distinct ones."""
+        return cell201.canonical(arch)
+
+    def num_params(self, archs: Any) -> Any:
+        """Trainable parameters of one architecture or a population; exact."""
+        archs = self._effective(archs)
+        return cell201.num_params(
+            archs, channels=self.channels, cells=self.cells, num_classes=self.num_classes, in_channels=self.in_channels
+        )
+
+    def flops(self, archs: Any) -> Any:
+        """Multiply-adds of convolutions and the classifier for one image; exact."""
+        return cell201.macs(
+            self._effective(archs),
+            channels=self.channels,
+            cells=self.cells,
+            num_classes=self.num_classes,
+            image_size=self.image_size,
+            in_channels=self.in_channels,
+        )
+
+    def to_graph(self, arch: Any) -> Graph:
+        """The cell as a labelled graph."""
+        return cell201.to_graph(arch)
+
+    def signature(self, archs: Any) -> list[str]:
+        """What fixes tensor shapes; one for the whole space."""
+        return ["nasbench201"] * len(np.atleast_2d(np.asarray(archs)))
+
+    def _effective(self, archs: Any) -> Any:
+        array = np.asarray(archs)
+        return np.where(cell201.live_edges(array), array, 0) if self.drop_dead else array
+
+    def _traced(self, arch: Array) -> Array:
+        """Architecture as computed: with ``drop_dead``, useless operations replaced by ``none``."""
+        arch = jnp.asarray(arch)
+        if not self.drop_dead:
+            return arch
+        used = arch > 0
+        fed: list[Any] = [jnp.array(True)]
+        for node in (1, 2, 3):
+            fed.append(jnp.stack([used[e] & fed[a] for e, (a, b) in enumerate(cell201.EDGES) if b == node]).any())
+        read: dict[int, Any] = {3: jnp.array(True)}
+        for node in (2, 1, 0):
+            read[node] = jnp.stack([used[e] & read[b] for e, (a, b) in enumerate(cell201.EDGES) if a == node]).any()
+        live = jnp.stack([fed[a] & read[b] for a, b in cell201.EDGES])
+        return jnp.where(live, arch, 0)
+
+    # The network.
+
+    def init(self, key: Array, arch: Array, *, law: str = "torch", dtype: Any = None) -> Variables:
+        """Random variables.
+
+        Args:
+          key: typed key.
+          arch: int [6]; the tree is the same for every architecture, slots that are not used included.
+          law: "torch" (uniform +-1/sqrt(fan_in), torch's default), "kaiming_fan_in" or "kaiming_fan_out"
+            (normal, variance 2/fan), "normal" (standard normal). Norms start at scale one and shift zero.
+          dtype: floating dtype; by default JAX's default.
+
+        Returns:
+          Variables(params, stats).
+
+        Raises:
+          InputError: unknown law.
+        """
+        del arch
+        if law not in network.INIT_LAWS:
+            raise InputError(f"init law {law!r}: allowed are {', '.join(network.INIT_LAWS)}.")
+        dtype = jnp.zeros(()).dtype if dtype is None else dtype
+        return Variables(network.init_params(key, self._sizes, law, dtype), network.init_stats(self._sizes, dtype))
+
+    def apply(
+        self,
+        variables: Variables,
+        arch: Array,
+        images: Array,
+        *,
+        norm: str = "batch",
+        train: bool = False,
+        key: Array | None = None,
+        tap: Tap | None = None,
+        moments: PyTree | None = None,
+        rescale: bool = False,
+    ) -> Output:
+        """Forward pass.
+
+        Args:
+          variables: see `init`.
+          arch: int [6].
+          images: float [batch, image_size, image_size, in_channels]; other multiples of 4 work too.
+          norm: "batch", "running", "sample" or "none"; see `nasjax.nn.batch_norm`.
+          train: unused: the network behaves alike in training and evaluation, up to ``norm``.
+          key: unused: nothing is random.
+          tap: called as tap(site, value) on the input of every rectifier; its results come back in ``taps``.
+          moments: zero tree of `nasjax.nn.Moments` shaped like ``weights``, whose gradient is per-sample moments.
+          rescale: divide by the largest magnitude after stem, cells and blocks, so that a network without
+            norms neither over- nor underflows; ``taps["log_scale"]`` holds the logarithm of the product.
+
+        Returns:
+          Output(logits [batch, num_classes], new running statistics, taps).
+        """
+        del train, key
+        arch = self._traced(arch)
+        options = network.Forward(norm, self.precision, rescale)
+        calls = self._calls(arch)
+        logits, stats, taps, log_scale = network.forward(
+            options, variables.params, variables.stats, arch, images, calls, tap, moments
+        )
+        return Output(logits, stats, {**taps, "log_scale": log_scale} if rescale else taps)
+
+    def loss(self, output: Output, targets: Array) -> Array:
+        """Mean cross-entropy. ``targets``: int [batch]."""
+        logp = jax.nn.log_softmax(output.logits)
+        return -jnp.take_along_axis(logp, targets[:, None], 1).mean()
+
+    def weights(self, params: PyTree) -> PyTree:
+        """Convolution and linear weights; biases and norms excluded."""
+        return params["weights"]
+
+    def with_weights(self, params: PyTree, weights: PyTree) -> PyTree:
+        """``params`` with other weights."""
+        return {**params, "weights": weights}
+
+    def layer_sums(self, terms: PyTree) -> Array:
+        """Sums a tree shaped like ``weights`` over each layer slot, in forward order: float [L]."""
+        parts = [terms["stem"].sum()[None]]
+        for s in range(3):
+            stage = terms["stages"][s]
+            parts.append(sum(stage[k].sum((2, 3, 4, 5)) for k in ("pointwise", "kernel")).reshape(-1))
+            if s < 2:
+                parts.append(jnp.stack([terms["reductions"][s][k].sum() for k in ("conv_a", "conv_b", "shortcut")]))
+        return jnp.concatenate([*parts, terms["head"].sum()[None]])
+
+    def layer_names(self) -> tuple[str, ...]:
+        """Slot names: the module names of the AutoDL network."""
+        names, block = ["stem.0"], 0
+        for s in range(3):
+            names += [f"cells.{block + c}.layers.{e}.op.1" for c in range(self.cells) for e in range(6)]
+            block += self.cells
+            if s < 2:
+                names += [f"cells.{block}.{k}" for k in ("conv_a.op.1", "conv_b.op.1", "downsample.1")]
+                block += 1
+        return (*names, "classifier")
+
+    def layers(self, arch: Array) -> LayerTable:
+        """The weight layers of an architecture, one row a slot; traceable.
+
+        An edge holds at most one convolution, so it is one slot.
+        """
+        arch = self._traced(arch)
+        edges = jnp.tile((arch == network.POINTWISE) | (arch == network.KERNEL), self.cells)
+        block, one = jnp.ones(3, bool), jnp.ones(1, bool)
+        active = jnp.concatenate([one, edges, block, edges, block, edges, one])
+        count = jnp.cumsum(active.astype(jnp.int32))
+        order = jnp.where(active, count, 0)
+        bins = jnp.where(active, depth_bin(order, count[-1]), -1)
+        return LayerTable(self.layer_names(), active, order, count[-1], bins)
+
+    def site_calls(self, arch: Array) -> dict[str, Array]:
+        """Activation calls of the official network by site and depth-percentile bin.
+
+        A rectifier of the official network belongs to the bin of the number of weight layers executed
+        before it. All rectifiers on one node share their input, so a node is one site.
+
+        Returns:
+          "stage{s}/node{i}": int32 [cells, 10]; "reduction{s}/a", "reduction{s}/b", "head": int32 [10].
+        """
+        calls = self._calls(self._traced(arch))
+        flat = {k: v for k, v in calls.items() if not k.startswith("stage")}
+        return flat | {f"stage{s}/node{i}": calls[f"stage{s}"][:, i] for s in range(3) for i in range(3)}
+
+    def _calls(self, arch: Array) -> dict[str, Array]:
+        """As `site_calls`, stages as int32 [cells, 3 nodes, 10]."""
+        table = dataclasses.replace(self, drop_dead=False).layers(arch)
+        bins = jnp.arange(_NUM_BINS)
+        # One-hot bin of the rectifier in front of each slot's convolution.
+        before = depth_bin(table.order - 1, table.depth)
+        hot = ((before[:, None] == bins[None]) & table.active[:, None]).astype(jnp.int32)
+        calls, start = {}, 1
+        for s in range(3):
+            stage = hot[start : start + 6 * self.cells].reshape(self.cells, 6, _NUM_BINS)
+            calls[f"stage{s}"] = jnp.einsum("ne,ceb->cnb", jnp.asarray(_SOURCES, jnp.int32), stage)
+            start += 6 * self.cells
+            if s < 2:
+                calls[f"reduction{s}/a"], calls[f"reduction{s}/b"] = hot[start], hot[start + 1]
+                start += 3
+        return calls | {"head": hot[start]}
