@@ -126,7 +126,7 @@ class _EdgeConfig(NamedTuple):
     precision: Any
 
 
-def _norm_relu_input(y: Array, args: _EdgeArgs, norm: str) -> tuple[Array, Array, Array]:
+def _normalise(y: Array, args: _EdgeArgs, norm: str) -> tuple[Array, Array, Array]:
     out, stats = nn.batch_norm(y, args.scale, args.shift, (args.mean, args.var), mode=norm)
     assert stats is not None
     return out, stats[0], stats[1]
@@ -144,7 +144,7 @@ def _edge_value(config: _EdgeConfig, op: Array, node: Array, args: _EdgeArgs) ->
 
     def normal(position: int) -> tuple[tuple[Array, Array, Array], Array]:
         y = nn.conv(jax.nn.relu(node), _weight(args, position), precision=config.precision)
-        return _norm_relu_input(y, args, config.norm), y
+        return _normalise(y, args, config.norm), y
 
     branches = [
         lambda: idle(jnp.zeros_like(node)),
@@ -156,23 +156,10 @@ def _edge_value(config: _EdgeConfig, op: Array, node: Array, args: _EdgeArgs) ->
     return lax.switch(op, branches)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _edge(
-    config: _EdgeConfig, op: Array, node: Array, args: _EdgeArgs, moments: PyTree
-) -> tuple[Array, Array, Array]:
-    """One edge of a cell; its own vjp keeps one array of residuals, where a switch would keep every branch's."""
-    del moments
-    return _edge_value(config, op, node, args)[0]
-
-
-def _edge_fwd(config: _EdgeConfig, op: Array, node: Array, args: _EdgeArgs, moments: PyTree) -> Any:
-    out, y = _edge_value(config, op, node, args)
-    return out, (op, node, args, moments, y)
-
-
-def _edge_bwd(config: _EdgeConfig, saved: Any, cotangents: tuple[Array, Array, Array]) -> Any:
-    op, node, args, moments, y = saved
-    dout = cotangents[0]  # running statistics carry no gradient
+def _edge_gradient(
+    config: _EdgeConfig, op: Array, node: Array, args: _EdgeArgs, moments: PyTree, y: Array, dout: Array
+) -> tuple[Array, _EdgeArgs, PyTree]:
+    """Gradients with respect to the node, the arrays of the edge, and the moments."""
     zero_args = jax.tree.map(jnp.zeros_like, args)
     zero_moments = jax.tree.map(jnp.zeros_like, moments)
 
@@ -183,7 +170,7 @@ def _edge_bwd(config: _EdgeConfig, saved: Any, cotangents: tuple[Array, Array, A
         name = "pointwise" if position == POINTWISE else "kernel"
 
         def after(y: Array, scale: Array, shift: Array) -> Array:
-            return _norm_relu_input(y, args._replace(scale=scale, shift=shift), config.norm)[0]
+            return _normalise(y, args._replace(scale=scale, shift=shift), config.norm)[0]
 
         dy, dscale, dshift = jax.vjp(after, y, args.scale, args.shift)[1](dout)
         own = None if moments is None else moments[name]
@@ -202,18 +189,63 @@ def _edge_bwd(config: _EdgeConfig, saved: Any, cotangents: tuple[Array, Array, A
         lambda: normal(KERNEL),
         lambda: idle(jax.vjp(lambda v: nn.avg_pool(v, 3, padding=1), node)[1](dout)[0]),
     ]
-    dnode, dargs, dmoments = lax.switch(op, branches)
-    return np.zeros(op.shape, jax.dtypes.float0), dnode, dargs, dmoments
+    return lax.switch(op, branches)
 
 
-_edge.defvjp(_edge_fwd, _edge_bwd)
+def _cell_value(config: _EdgeConfig, arch: Array, x: Array, args: _EdgeArgs) -> Any:
+    """((nodes [4, ...], running means, running variances), convolution outputs [6, ...])."""
+    nodes = jnp.zeros((4, *x.shape), x.dtype).at[0].set(x)
+
+    def edge(nodes: Array, xs: Any) -> Any:
+        op, source, target, own = xs
+        (out, mean, var), y = _edge_value(config, op, nodes[source], own)
+        return nodes.at[target].add(out), (mean, var, y)
+
+    nodes, (means, variances, ys) = lax.scan(edge, nodes, (arch, *_ends(), args))
+    return (nodes, means, variances), ys
 
 
-class Rescaled(NamedTuple):
-    """A tensor known up to a factor: its value is ``x * exp(log_scale)``."""
+def _ends() -> tuple[Array, Array]:
+    sources, targets = zip(*EDGES, strict=True)
+    return jnp.asarray(sources), jnp.asarray(targets)
 
-    x: Array
-    log_scale: Array
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _cell(
+    config: _EdgeConfig, arch: Array, x: Array, args: _EdgeArgs, moments: PyTree
+) -> tuple[Array, Array, Array]:
+    """Nodes and running statistics of one cell, edges one after another in one loop.
+
+    The loop keeps the program small, and a vjp of its own keeps the residuals small: autodiff of a
+    switch would keep those of every branch.
+    """
+    del moments
+    return _cell_value(config, arch, x, args)[0]
+
+
+def _cell_fwd(config: _EdgeConfig, arch: Array, x: Array, args: _EdgeArgs, moments: PyTree) -> Any:
+    out, ys = _cell_value(config, arch, x, args)
+    return out, (arch, args, moments, out[0], ys)
+
+
+def _cell_bwd(config: _EdgeConfig, saved: Any, cotangents: tuple[Array, Array, Array]) -> Any:
+    arch, args, moments, nodes, ys = saved
+    dnodes = cotangents[0]  # running statistics carry no gradient
+
+    def edge(dnodes: Array, xs: Any) -> Any:
+        op, source, target, own, own_moments, y = xs
+        dnode, dargs, dmoments = _edge_gradient(
+            config, op, nodes[source], own, own_moments, y, dnodes[target]
+        )
+        return dnodes.at[source].add(dnode), (dargs, dmoments)
+
+    # Edges are ordered by target, so in reverse a node's gradient is complete before it is read.
+    xs = (arch, *_ends(), args, moments, ys)
+    dnodes, (dargs, dmoments) = lax.scan(edge, dnodes, xs, reverse=True)
+    return np.zeros(arch.shape, jax.dtypes.float0), dnodes[0], dargs, dmoments
+
+
+_cell.defvjp(_cell_fwd, _cell_bwd)
 
 
 def _rescale(x: Array, log_scale: Array, enabled: bool) -> tuple[Array, Array]:
@@ -240,23 +272,12 @@ def _stage(
 
     def cell(carry: tuple[Array, Array], xs: tuple[PyTree, Array]) -> Any:
         (x, log_scale), (own, calls) = carry, xs
-        nodes, taps, new_stats = [x], {}, []
-        for target in (1, 2, 3):
-            source = target - 1  # its value is final now
-            if tap is not None:
-                taps[f"node{source}"] = tap(Site(f"{name}/node{source}", calls[source]), nodes[source])
-            total: Any = 0
-            for edge, (a, b) in enumerate(EDGES):
-                if b != target:
-                    continue
-                args = _EdgeArgs(*(own[f][edge] for f in _EdgeArgs._fields))
-                moments = None if own["moments"] is None else jax.tree.map(lambda m, e=edge: m[e], own["moments"])
-                out, mean, var = _edge(config, arch[edge], nodes[a], args, moments)
-                total = total + out
-                new_stats.append((mean, var))
-            nodes.append(total)
+        args = _EdgeArgs(*(own[f] for f in _EdgeArgs._fields))
+        nodes, means, variances = _cell(config, arch, x, args, own["moments"])
+        taps = {}
+        if tap is not None:
+            taps = {f"node{i}": tap(Site(f"{name}/node{i}", calls[i]), nodes[i]) for i in range(3)}
         x, log_scale = _rescale(nodes[3], log_scale, options.rescale)
-        means, variances = (jnp.stack([s[i] for s in new_stats]) for i in range(2))
         return (x, log_scale), (means, variances, taps)
 
     (x, log_scale), (means, variances, taps) = lax.scan(cell, (x, log_scale), (stage, calls))

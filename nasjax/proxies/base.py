@@ -1,0 +1,79 @@
+"""What a proxy is: a name, the passes it reads, and a function that turns their statistics into a score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from nasjax.proxies.passes import Pass
+from nasjax.types import LayerTable
+
+PRESETS = ("paper", "nbsz")
+
+
+class Facts(NamedTuple):
+    """What is known of one architecture when its scores are finished.
+
+    Attributes:
+      layers: weight layers, NumPy arrays.
+      num_params: trainable parameters.
+      flops: multiply-adds of convolutions and linear layers for one image.
+      stats: statistics of every requested pass, NumPy arrays with floats in float64.
+    """
+
+    layers: LayerTable
+    num_params: int
+    flops: int
+    stats: Mapping[Pass, Any]
+
+
+class Value(NamedTuple):
+    """A finished score.
+
+    Attributes:
+      score: float; higher is better.
+      raw: the value in the form the source publishes, where that differs.
+      note: remark for the user, such as a sign guard that acted; empty when there is none.
+    """
+
+    score: float
+    raw: float
+    note: str = ""
+
+
+class Proxy(NamedTuple):
+    """A training-free score, as a value of pure functions.
+
+    Attributes:
+      name: registered name.
+      options: sorted (option, value) pairs; what distinguishes this configuration.
+      passes: passes whose statistics ``finish`` reads.
+      finish: Facts -> Value, on the host in float64.
+      version: raised when the same options give other numbers.
+    """
+
+    name: str
+    options: tuple[tuple[str, Any], ...]
+    passes: tuple[Pass, ...]
+    finish: Callable[[Facts], Value]
+    version: int = 1
+
+    @property
+    def label(self) -> str:
+        """Name with the options that matter, as `nasjax.proxies.parse` reads it."""
+        return ":".join([self.name, *(f"{k}={_text(v)}" for k, v in self.options)])
+
+
+def _text(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def plain(score: float) -> Value:
+    """Value whose raw form is the score."""
+    return Value(score, score)
+
+
+def safe_log(value: float) -> float:
+    """Natural logarithm; -inf at zero."""
+    return math.log(value) if value > 0 else (-math.inf if value == 0 else math.nan)

@@ -1,0 +1,185 @@
+"""Parameters, FLOPs, gradient norm, SNIP, SynFlow, NASWOT and SWAP."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nasjax.proxies.base import Facts, Proxy, Value, plain
+from nasjax.proxies.lswag import check_preset
+from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, SynflowPass
+from nasjax.types import InputError
+
+
+def params(*, preset: str = "nbsz") -> Proxy:
+    """Number of trainable parameters, classifier included. Higher is better by convention.
+
+    Args:
+      preset: "paper" and "nbsz" agree.
+
+    Returns:
+      the proxy.
+
+    References:
+      Baseline of NAS-Bench-Suite-Zero (which divides by 10^6).
+    """
+    check_preset("params", preset)
+    return Proxy("params", (), (CostPass(),), lambda facts: plain(float(facts.num_params)))
+
+
+def flops(*, preset: str = "nbsz") -> Proxy:
+    """Multiply-adds of convolutions and linear layers for one image. Higher is better by convention.
+
+    Args:
+      preset: "paper" and "nbsz" agree.
+
+    Returns:
+      the proxy.
+
+    References:
+      Baseline of NAS-Bench-Suite-Zero, whose counter adds norms and rectifiers.
+    """
+    check_preset("flops", preset)
+    return Proxy("flops", (), (CostPass(),), lambda facts: plain(float(facts.flops)))
+
+
+def grad_norm(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
+    """``sum_l ||dL/dW_l||_2`` on one batch. Higher is better.
+
+    Args:
+      preset: "paper" and "nbsz" agree.
+      init: initialisation law.
+
+    Returns:
+      the proxy.
+
+    References:
+      Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021; code zero-cost-nas studied.
+    """
+    check_preset("grad_norm", preset)
+    p = GradientPass(init=init)
+
+    def finish(facts: Facts) -> Value:
+        return plain(float(facts.stats[p]["layers"]["grad_norm"].sum()))
+
+    return Proxy("grad_norm", (("init", init),), (p,), finish)
+
+
+def snip(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
+    """``sum_w |w dL/dw|`` on one batch. Higher is better.
+
+    Args:
+      preset: "paper" and "nbsz" agree.
+      init: initialisation law.
+
+    Returns:
+      the proxy.
+
+    References:
+      Lee et al., SNIP, ICLR 2019, as a proxy in Abdelfattah et al., ICLR 2021.
+    """
+    check_preset("snip", preset)
+    p = GradientPass(init=init)
+
+    def finish(facts: Facts) -> Value:
+        return plain(float(facts.stats[p]["layers"]["snip"].sum()))
+
+    return Proxy("snip", (("init", init),), (p,), finish)
+
+
+def synflow(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
+    """``log sum_w |w dR/dw|``, R the sum of logits of the network without norms, with absolute parameters and ones.
+
+    Computed in the log domain, so it never overflows; the raw value ``sum_w |w dR/dw|`` is kept too and
+    may be inf. A network whose output does not depend on the input has score -inf, raw value 0 and counts
+    as invalid (NAS-Bench-Suite-Zero writes 0 for it).
+
+    Args:
+      preset: "paper" and "nbsz" agree.
+      init: initialisation law.
+
+    Returns:
+      the proxy.
+
+    References:
+      Tanaka et al., SynFlow, NeurIPS 2020, as a proxy in Abdelfattah et al., ICLR 2021; the logarithm as
+      NAS-Bench-Suite-Zero reports it.
+    """
+    check_preset("synflow", preset)
+    p = SynflowPass(init=init)
+
+    def finish(facts: Facts) -> Value:
+        log = float(facts.stats[p]["log_synflow"])
+        return Value(log, math.exp(log) if log < 709 else math.inf)
+
+    return Proxy("synflow", (("init", init),), (p,), finish)
+
+
+def log_determinant(kernel: np.ndarray) -> float:
+    """``log |det K|`` of a stack of kernels [..., n, n], averaged; -inf for a singular one."""
+    return float(np.mean(np.linalg.slogdet(kernel)[1]))
+
+
+def nwot(*, preset: str = "nbsz", init: str = "torch", samples: int | None = None) -> Proxy:
+    """``log |det K|``, K = sum over rectifiers of x x^T + (1-x)(1-x)^T, x = 1(input > 0). Higher is better.
+
+    Every rectifier counts once, those of dead branches included, as in NAS-Bench-Suite-Zero.
+
+    Args:
+      preset: "paper": 128 images; "nbsz": one batch.
+      init: initialisation law.
+      samples: number of images; overrides the preset.
+
+    Returns:
+      the proxy.
+
+    References:
+      Mellor et al., Neural Architecture Search without Training, ICML 2021.
+    """
+    if samples is None and check_preset("nwot", preset) == "paper":
+        samples = 128
+    _check_count("nwot", "samples", samples)
+    p = ActivationPass(init=init, samples=samples, kernel=True)
+
+    def finish(facts: Facts) -> Value:
+        return plain(log_determinant(facts.stats[p]["kernel"]))
+
+    return Proxy("nwot", (("init", init), ("samples", samples)), (p,), finish)
+
+
+def swap(
+    *, preset: str = "nbsz", init: str | None = None, samples: int | None = None, repeats: int | None = None
+) -> Proxy:
+    """Number of distinct sample-wise activation patterns. Higher is better.
+
+    Args:
+      preset: "paper": 16 images, mean over 32 standard-normal initialisations; "nbsz": one batch, one
+        default initialisation.
+      init: initialisation law; overrides the preset.
+      samples: number of images; overrides the preset.
+      repeats: number of initialisations; overrides the preset.
+
+    Returns:
+      the proxy.
+
+    References:
+      Peng et al., SWAP-NAS, ICLR 2024; code pym1024/SWAP studied.
+    """
+    paper = check_preset("swap", preset) == "paper"
+    init = init or ("normal" if paper else "torch")
+    samples = samples if samples is not None else (16 if paper else None)
+    repeats = repeats if repeats is not None else (32 if paper else 1)
+    _check_count("swap", "samples", samples)
+    _check_count("swap", "repeats", repeats)
+    p = ActivationPass(init=init, samples=samples, repeats=repeats, patterns=True)
+
+    def finish(facts: Facts) -> Value:
+        return plain(float(np.sum(facts.stats[p]["patterns"])) / repeats)
+
+    return Proxy("swap", (("init", init), ("repeats", repeats), ("samples", samples)), (p,), finish)
+
+
+def _check_count(name: str, option: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise InputError(f"{name}: {option}={value}; allowed is a positive integer.")

@@ -1,0 +1,162 @@
+"""The layer interval of L-SWAG: gradient statistics by depth percentile and the spike rule."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nasjax.hashing import fingerprint
+from nasjax.proxies.base import Proxy
+from nasjax.proxies.passes import GradientPass
+from nasjax.types import InputError
+
+NUM_BINS = 10
+
+
+class IntervalProfile(NamedTuple):
+    """Gradient statistics of random architectures by depth-percentile bin.
+
+    Attributes:
+      mean: float64 [10], mean over architectures of log(mean sigma) in the bin; NaN for an empty bin.
+      deviation: float64 [10], its standard deviation over architectures.
+      z: float64 [10], distance of ``mean`` from its median in median absolute deviations.
+      interval: chosen inclusive bins, or None for every layer.
+      num_archs: number of architectures.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    z: np.ndarray
+    interval: tuple[int, int] | None
+    num_archs: int
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-serialisable form."""
+        lists = {f: getattr(self, f).tolist() for f in ("mean", "deviation", "z")}
+        return lists | {"interval": None if self.interval is None else list(self.interval), "num_archs": self.num_archs}
+
+
+def choose_interval(mean: np.ndarray, *, threshold: float = 1.0) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """The spike rule.
+
+    With z_b = (m_b - median) / MAD: the contiguous run of bins around the largest z in which z >= threshold,
+    widened towards the larger neighbour to at least two bins; None when the largest z is below it. The paper
+    shows spikes and no rule; this one is recommended by the design.
+
+    Args:
+      mean: float [10], mean log sigma by bin; NaN for an empty bin, which never belongs to a run.
+      threshold: z from which a bin belongs to the spike.
+
+    Returns:
+      z float64 [10], and the inclusive interval or None.
+    """
+    center = np.nanmedian(mean)
+    spread = np.nanmedian(np.abs(mean - center))
+    z = np.zeros(len(mean)) if not spread > 0 else (mean - center) / spread
+    safe = np.where(np.isfinite(z), z, -np.inf)
+    top = int(np.argmax(safe))
+    if safe[top] < threshold:
+        return z, None
+    low = high = top
+    while low > 0 and safe[low - 1] >= threshold:
+        low -= 1
+    while high < len(z) - 1 and safe[high + 1] >= threshold:
+        high += 1
+    if low == high:
+        left = safe[low - 1] if low > 0 else -np.inf
+        right = safe[high + 1] if high < len(z) - 1 else -np.inf
+        low, high = (low - 1, high) if left > right else (low, high + 1)
+    return z, (low, high)
+
+
+def bin_means(sigma: np.ndarray, weights: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """log(mean sigma) of each depth bin of one architecture.
+
+    Args:
+      sigma: float [L], sum of gradient standard deviations of each layer.
+      weights: float [L], number of weights of each layer.
+      bins: int [L], bin of each layer, -1 for none.
+
+    Returns:
+      float64 [10]; NaN where no layer lies or every sigma is zero.
+    """
+    out = np.full(NUM_BINS, np.nan)
+    for b in range(NUM_BINS):
+        here = (bins == b) & (sigma > 0)
+        if here.any():
+            out[b] = np.log(np.mean(sigma[here] / weights[here]))
+    return out
+
+
+def _profile_proxy(gradient: GradientPass) -> Proxy:
+    """Pseudo-proxy whose passes are the gradient statistics."""
+    return Proxy("profile", (), (gradient,), lambda facts: (_ for _ in ()).throw(AssertionError))
+
+
+def profile_interval(
+    space: Any,
+    batches: Any,
+    *,
+    key: Any,
+    num_archs: int = 1000,
+    num_batches: int = 2,
+    init: str = "torch",
+    norm: str = "batch",
+    **run_options: Any,
+) -> IntervalProfile:
+    """Finds the layer interval of L-SWAG, without labels of architectures (spec A.5).
+
+    Draws random valid architectures, measures the standard deviation of every weight's gradient over
+    mini-batches, averages log sigma by depth-percentile bin and applies `choose_interval`.
+
+    Args:
+      space: search space.
+      batches: see `nasjax.data.load`.
+      key: typed key; draws and initialises.
+      num_archs: number of architectures, 1000 in the paper.
+      num_batches: M.
+      init: initialisation law.
+      norm: batch-norm mode.
+      **run_options: engine, batching, chunk, devices, precision, progress, as in `nasjax.score`.
+
+    Returns:
+      the profile.
+
+    Raises:
+      InputError: fewer than one architecture asked for, or bad data.
+    """
+    import jax
+
+    from nasjax.proxies.score import run_passes
+
+    if num_archs < 1:
+        raise InputError(f"profile: num_archs={num_archs}; allowed is a positive integer.")
+    draw, init_key = jax.random.split(key)
+    archs = np.asarray(space.sample(draw, num_archs))
+    gradient = GradientPass(init, norm, num_batches)
+    rows = []
+    for _, facts, _ in run_passes(space, archs, batches, (gradient,), key=init_key, **run_options):
+        stats = facts.stats[gradient]
+        rows.append(bin_means(stats["layers"]["std"] / 1.0, stats["weights"], np.asarray(facts.layers.bins)))
+    table = np.stack(rows)
+    with np.errstate(all="ignore"):
+        counts = np.isfinite(table).sum(0)
+        mean = np.where(counts > 0, np.nansum(table, 0) / np.maximum(counts, 1), np.nan)
+        deviation = np.sqrt(np.nansum(np.square(table - mean), 0) / np.maximum(counts, 1))
+    z, interval = choose_interval(mean)
+    return IntervalProfile(mean, deviation, z, interval, num_archs)
+
+
+def profile_context(space: Any, batches: Any, key_words: list[int], num_archs: int, options: dict[str, Any]) -> str:
+    """Fingerprint under which a profile may be reused."""
+    return fingerprint(
+        {
+            "space": space.name,
+            "options": space.options,
+            "data": batches.fingerprint,
+            "key": key_words,
+            "num_archs": num_archs,
+            **options,
+        }
+    )

@@ -1,0 +1,122 @@
+"""Proxies by name, and the text form that commands read."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nasjax.proxies import classic
+from nasjax.proxies.base import Proxy
+from nasjax.proxies.lswag import LswagConfig, lswag, zico
+from nasjax.types import InputError
+
+_FACTORIES: dict[str, Callable[..., Proxy]] = {
+    "params": classic.params,
+    "flops": classic.flops,
+    "grad_norm": classic.grad_norm,
+    "snip": classic.snip,
+    "synflow": classic.synflow,
+    "nwot": classic.nwot,
+    "swap": classic.swap,
+    "zico": zico,
+    "lswag": lswag,
+}
+
+
+def names() -> tuple[str, ...]:
+    """Registered proxies."""
+    return tuple(_FACTORIES)
+
+
+def get(name: str, *, preset: str = "nbsz", **options: Any) -> Proxy:
+    """A proxy by name.
+
+    Args:
+      name: registered name.
+      preset: "nbsz" (one batch, one default initialisation, everything shared) or "paper".
+      **options: the proxy's own options.
+
+    Returns:
+      the proxy.
+
+    Raises:
+      InputError: unknown name, option or value; the nearest names are offered.
+    """
+    if name not in _FACTORIES:
+        raise InputError(f"Unknown proxy {name!r}.{_nearest(name, names())} Allowed: {', '.join(names())}, all.")
+    known = _options(name)
+    for option in options:
+        if option not in known:
+            raise InputError(
+                f"Proxy {name!r} has no option {option!r}.{_nearest(option, known)} Allowed: {', '.join(known)}."
+            )
+    return _FACTORIES[name](preset=preset, **options)
+
+
+def parse(text: str | Sequence[str | Proxy], *, preset: str = "nbsz") -> tuple[Proxy, ...]:
+    """Proxies from text such as ``"lswag,zico:preset=paper,swap:samples=16"`` or ``"all"``.
+
+    Args:
+      text: comma-separated text, or a sequence of such texts and finished proxies.
+      preset: preset of proxies that name none.
+
+    Returns:
+      proxies in the order given, without repetition.
+
+    Raises:
+      InputError: unknown name, option or value, or nothing given.
+    """
+    parts: list[str | Proxy] = []
+    for item in [text] if isinstance(text, str) else text:
+        parts += [p.strip() for p in item.split(",")] if isinstance(item, str) else [item]
+    found: list[Proxy] = []
+    for part in parts:
+        if isinstance(part, Proxy):
+            found.append(part)
+        elif part == "all":
+            found += [get(name, preset=preset) for name in names()]
+        elif part:
+            name, *pairs = part.split(":")
+            options: dict[str, Any] = {}
+            for pair in pairs:
+                option, sign, value = pair.partition("=")
+                if not sign:
+                    raise InputError(f"Proxy {part!r}: {pair!r} is not of the form option=value.")
+                options[option.strip()] = value.strip() if option.strip() == "preset" else _value(value.strip())
+            found.append(get(name.strip(), **({"preset": preset} | options)))
+    unique = {(p.name, p.options): p for p in found}
+    if not unique:
+        raise InputError(f"No proxy given. Allowed: {', '.join(names())}, all.")
+    return tuple(unique.values())
+
+
+def column_names(proxies: Sequence[Proxy]) -> list[str]:
+    """Distinct column names: the proxy's name, with its options where a name occurs twice."""
+    counts = [sum(q.name == p.name for q in proxies) for p in proxies]
+    return [p.name if n == 1 else p.label for p, n in zip(proxies, counts, strict=True)]
+
+
+def _options(name: str) -> tuple[str, ...]:
+    if name == "lswag":
+        return ("preset", *(f for f in LswagConfig.__dataclass_fields__))
+    return tuple(inspect.signature(_FACTORIES[name]).parameters)
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("none", "all"):
+        return None if text.lower() == "none" else text
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    low, dash, high = text.partition("-")
+    if dash and low.isdigit() and high.isdigit():
+        return int(low), int(high)
+    return text
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=2, cutoff=0.5)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
