@@ -8,7 +8,7 @@ ROOT = pathlib.Path(__file__).parent
 
 setup(
     name="nasjax",
-    version="0.1.0.dev0",
+    version="0.1.0",
     description="Neural architecture search in JAX: training-free scores of architectures, fast and reproducible.",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

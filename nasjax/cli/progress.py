@@ -16,7 +16,7 @@ _WINDOW = 20  # reports that the rate is measured over: old ones describe anothe
 
 
 class Rate:
-    """Speed of a job whose first report may come after a long start-up or a resume."""
+    """Speed of a job whose first report states what was done before, and whose second comes after compiling."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Starts the clock.
@@ -27,11 +27,19 @@ class Rate:
         self._clock = clock
         self._begin = clock()
         self._reports: collections.deque[tuple[float, int]] = collections.deque(maxlen=_WINDOW)
+        self._started = False
 
     def report(self, done: int) -> None:
         """Notes that ``done`` items are finished."""
-        if not self._reports or done != self._reports[-1][1]:
+        if not self._started:
+            self._started = True
+        elif not self._reports or done != self._reports[-1][1]:
             self._reports.append((self._clock(), done))
+
+    @property
+    def compiling(self) -> bool:
+        """Whether no part has been finished in this run."""
+        return not self._reports
 
     @property
     def elapsed(self) -> float:
@@ -39,7 +47,7 @@ class Rate:
         return self._clock() - self._begin
 
     def per_second(self) -> float | None:
-        """Items a second lately; None before there are two reports."""
+        """Items a second lately; None before two parts are finished."""
         if len(self._reports) < 2:
             return None
         (t0, n0), (t1, n1) = self._reports[0], self._reports[-1]
@@ -90,8 +98,8 @@ def progress(
       clock: returns seconds.
 
     Yields:
-      ``report(done, total)``, to be called after each finished part. The first call may state what an
-      earlier run has done already.
+      ``report(done, total)``, to be called once with what an earlier run has done (0 if nothing), then after
+      each finished part.
     """
     console = console or Console(stderr=True)
     rate = Rate(clock)
@@ -105,7 +113,7 @@ def _bar(title: str, unit: str, console: Console, rate: Rate) -> Iterator[Callab
     fields = ("{task.description}", "{task.fields[state]}")
     columns: list[Any] = [SpinnerColumn(), TextColumn(fields[0]), BarColumn(bar_width=None), TextColumn(fields[1])]
     with Progress(*columns, console=console, transient=True, expand=True) as bar:
-        task = bar.add_task(title, total=None, state="compiling, once")
+        task = bar.add_task(title, total=None, state="starting")
 
         def report(done: int, total: int) -> None:
             rate.report(done)
@@ -130,6 +138,8 @@ def _lines(title: str, unit: str, console: Console, rate: Rate) -> Iterator[Call
 
 def _state(done: int, total: int, unit: str, rate: Rate) -> str:
     parts = [f"{done:,}/{total:,}"]
+    if rate.compiling and done < total:
+        parts.append("compiling")
     per_second, left = rate.per_second(), rate.left(total)
     if per_second is not None:
         parts.append(speed(per_second, unit))

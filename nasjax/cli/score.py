@@ -63,7 +63,7 @@ def main(config: ScoreConfig) -> None:
     Raises:
       InputError: anything is wrong with the configuration, the data or the working directory.
     """
-    proxies = nasjax.proxies.parse(config.proxies)
+    proxies = nasjax.proxies.parse(config.proxies, preset=config.preset)
     batches = nasjax.data.load(config.data, batch_size=config.batch_size, num_batches=config.num_batches,
                                image_size=config.image_size, seed=config.seed)
     space = make_space(config, batches)
@@ -79,17 +79,23 @@ def main(config: ScoreConfig) -> None:
                     f" ({config.num_batches} x {config.batch_size} images), {parallel.device_summary()}.")
         if cache is not None:
             common.note(f"Compiled programs are kept in {cache}; NASJAX_CACHE names another directory, or off.")
-        begin = time.monotonic()
+        begin, earlier = time.monotonic(), []
         with common.progress("Scoring") as report:
+
+            def reported(done: int, total: int) -> None:
+                earlier.append(done)
+                report(done, total)
+
             result = nasjax.score(
                 space, chosen, batches, proxies, key=score_key, preset=config.preset, engine=config.engine,
                 batching=config.batching, chunk=config.chunk, devices=config.devices, precision=config.precision,
-                store=store, progress=report,
+                store=store, progress=reported,
             )  # fmt: skip
         records.write_scores(workdir / "scores.csv", result.archs, columns(result))
     console = common.stdout()
     ranking.show(console, result, by=next(iter(result.scores)), top=config.top)
-    console.print(f"\n{len(result.archs):,} architectures in {common.duration(time.monotonic() - begin)}."
+    resumed = f", {earlier[0]:,} of them by an earlier run" if any(earlier[:1]) else ""
+    console.print(f"\n{len(result.archs):,} architectures in {common.duration(time.monotonic() - begin)}{resumed}."
                   f" Scores: {workdir / 'scores.csv'}", markup=False, soft_wrap=True)
 
 

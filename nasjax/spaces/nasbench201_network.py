@@ -68,29 +68,30 @@ def _is_shape(node: Any) -> bool:
     return isinstance(node, tuple) and all(isinstance(v, int) for v in node)
 
 
-def _draw(key: Array, shape: tuple[int, ...], law: str, dtype: Any) -> Array:
-    """One weight tensor; the last two axes are (in, out), up to two before them the kernel."""
+def _scale(shape: tuple[int, ...], law: str) -> float:
+    """Half-width of the uniform, or deviation of the normal law; the last two axes of a shape are (in, out)."""
     kernel = math.prod(shape[-4:-2]) if len(shape) >= 4 else 1
     fan_in, fan_out = shape[-2] * kernel, shape[-1] * kernel
     if law == "torch":
-        bound = 1.0 / math.sqrt(fan_in)
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-    scale = {"kaiming_fan_in": math.sqrt(2 / fan_in), "kaiming_fan_out": math.sqrt(2 / fan_out), "normal": 1.0}[law]
-    return scale * jax.random.normal(key, shape, dtype)
+        return 1.0 / math.sqrt(fan_in)
+    return {"kaiming_fan_in": math.sqrt(2 / fan_in), "kaiming_fan_out": math.sqrt(2 / fan_out), "normal": 1.0}[law]
 
 
 def init_params(key: Array, sizes: Sizes, law: str, dtype: Any) -> PyTree:
     """Random parameters: weights by ``law``, norms at one and zero, classifier bias as torch draws it (or zero)."""
-    shapes = weight_shapes(sizes)
-    leaves, tree = jax.tree.flatten(shapes, is_leaf=_is_shape)
-    weights = tree.unflatten([_draw(jax.random.fold_in(key, i), s, law, dtype) for i, s in enumerate(leaves)])
-    norms = norm_shapes(sizes)
-    bias_key = jax.random.fold_in(key, len(leaves))
+    leaves, tree = jax.tree.flatten(weight_shapes(sizes), is_leaf=_is_shape)
+    shapes = [*leaves, (sizes.num_classes,)]
+    counts = [math.prod(s) for s in shapes]
+    # One draw for everything: a generator a tensor would make up most of the compile time.
     if law == "torch":
-        bound = 1.0 / math.sqrt(sizes.widths()[2])
-        bias = jax.random.uniform(bias_key, (sizes.num_classes,), dtype, -bound, bound)
+        flat = jax.random.uniform(key, (sum(counts),), dtype, -1.0, 1.0)
     else:
-        bias = jnp.zeros((sizes.num_classes,), dtype)
+        flat = jax.random.normal(key, (sum(counts),), dtype)
+    parts = jnp.split(flat, np.cumsum(counts)[:-1])
+    drawn = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    weights = tree.unflatten([part * _scale(part.shape, law) for part in drawn[:-1]])
+    bias = drawn[-1] / math.sqrt(sizes.widths()[2]) if law == "torch" else jnp.zeros_like(drawn[-1])
+    norms = norm_shapes(sizes)
     return {
         "weights": weights,
         "scale": jax.tree.map(lambda s: jnp.ones(s, dtype), norms, is_leaf=_is_shape),

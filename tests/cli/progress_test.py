@@ -18,9 +18,11 @@ class Clock:
 def test_rate_ignores_the_start_and_what_was_done_before():
     clock = Clock()
     rate = progress.Rate(clock)
+    rate.report(499)  # resumed here
+    assert rate.compiling
     clock.now = 100.0  # compilation
-    rate.report(500)  # resumed here
-    assert rate.per_second() is None and rate.left(600) is None
+    rate.report(500)
+    assert rate.per_second() is None and rate.left(600) is None and not rate.compiling
     clock.now = 110.0
     rate.report(520)
     assert rate.per_second() == 2.0
@@ -63,7 +65,7 @@ def test_plain_lines_every_ten_seconds():
     file = io.StringIO()
     run(Console(file=file, width=80), Clock())
     lines = file.getvalue().splitlines()
-    assert lines[0] == "Scoring: 0/100"
+    assert lines[0] == "Scoring: 0/100, compiling"
     assert lines[1] == "Scoring: 20/100, 2.0 architectures/s, 40 s left"
     assert lines[-1] == "Scoring: 100/100, 2.0 architectures/s"
     assert len(lines) == 6
@@ -74,7 +76,7 @@ def test_bar_on_a_terminal():
     console = Console(file=file, width=100, force_terminal=True, legacy_windows=False)
     clock = Clock()
     with progress.progress("Scoring", console=console, clock=clock) as report:
-        for done in (0, 10, 20):
+        for done in (0, 0, 10, 20):
             clock.now += 5.0
             report(done, 100)
         console.print("remark")
