@@ -21,7 +21,7 @@ import jax
 
 import nasjax
 from nasjax import hashing, parallel, records
-from nasjax.cli import archs, common, ranking
+from nasjax.cli import archs, common, intervals, ranking
 from nasjax.cli.common import option
 from nasjax.types import InputError
 
@@ -92,11 +92,14 @@ def main(config: ScoreConfig) -> None:
                 store=store, progress=reported,
             )  # fmt: skip
         records.write_scores(workdir / "scores.csv", result.archs, columns(result))
+        figures = intervals.write(workdir, result.intervals)
     console = common.stdout()
     ranking.show(console, result, by=next(iter(result.scores)), top=config.top)
     resumed = f", {earlier[0]:,} of them by an earlier run" if any(earlier[:1]) else ""
     console.print(f"\n{len(result.archs):,} architectures in {common.duration(time.monotonic() - begin)}{resumed}."
                   f" Scores: {workdir / 'scores.csv'}", markup=False, soft_wrap=True)
+    for figure in figures:
+        console.print(f"Layer interval: {figure}", markup=False, soft_wrap=True)
 
 
 def run() -> None:
