@@ -562,7 +562,17 @@ def batch_norm(
 
 
 def layer_norm(x: Array, scale: Array | None, bias: Array | None, *, eps: float = 1e-5) -> Array:
-    """Layer normalisation over the last axis (biased variance). ``x``: float [..., features]."""
+    """Layer normalisation over the last axis, with the biased variance.
+
+    Args:
+      x: float [..., features].
+      scale: float [features], or None.
+      bias: float [features], or None.
+      eps: added to the variance.
+
+    Returns:
+      float [..., features].
+    """
     mean = x.mean(-1, keepdims=True)
     y = (x - mean) * lax.rsqrt(jnp.square(x - mean).mean(-1, keepdims=True) + jnp.asarray(eps, x.dtype))
     lead = (1,) * (x.ndim - 1)
@@ -607,7 +617,17 @@ def avg_pool(
 
 
 def max_pool(x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME") -> Array:
-    """Maximum pooling (padding never wins). ``x``: float [batch, height, width, channels]."""
+    """Maximum pooling; padding never wins.
+
+    Args:
+      x: float [batch, height, width, channels].
+      window: height and width of the window.
+      stride: step of the window.
+      padding: "SAME", "VALID" or explicit.
+
+    Returns:
+      float [batch, new height, new width, channels].
+    """
     sides = _pads(padding, x.shape[1:3], (window, window), (stride, stride), (1, 1))
     pads = ((0, 0), *sides, (0, 0))
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, window, window, 1), (1, stride, stride, 1), pads)

@@ -30,18 +30,24 @@ PUBLIC = {
 POSITIONAL = {
     "nasjax.proxies.score.score": {"proxies"},
     "nasjax.metrics.regret": {"k"},
+    "nasjax.nn.batch_norm": {"stats"},
+    "nasjax.records.store.Store.get": {"archs"},
 }
 
-# Modules that only their own subpackage uses: they are free in form.
-INTERNAL = {
-    "nasjax.data.checks",
-    "nasjax.data.folders",
-    "nasjax.data.images",
-    "nasjax.data.noise",
-    "nasjax.proxies.activations",
-    "nasjax.proxies.passes",
-    "nasjax.records.database",
-    "nasjax.spaces.nasbench201_network",
+# Modules whose every public function is for users; of the others, what their subpackage exports is.
+MODULES = {
+    "nasjax.correlation",
+    "nasjax.data.tables",
+    "nasjax.figures",
+    "nasjax.hashing",
+    "nasjax.interop",
+    "nasjax.metrics",
+    "nasjax.nn",
+    "nasjax.parallel",
+    "nasjax.report",
+    "nasjax.spaces.base",
+    "nasjax.spaces.cell201",
+    "nasjax.spaces.registry",
 }
 
 
@@ -73,7 +79,22 @@ def public_functions():
 
 
 FUNCTIONS = public_functions()
-DOCUMENTED = [f for f in FUNCTIONS if f.module not in INTERNAL]
+
+
+def exported():
+    """Full names of the functions and classes that a package re-exports from its modules."""
+    found = set()
+    for path in PACKAGE.rglob("__init__.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom):
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+EXPORTED = exported()
+DOCUMENTED = [
+    f for f in FUNCTIONS if f.module in MODULES or f.name in EXPORTED or f.name.rpartition(".")[0] in EXPORTED
+]
 # What a space does is documented once, in its base class.
 INHERITED = {f.node.name for f in FUNCTIONS if f.name.startswith("nasjax.spaces.base.SearchSpace.")}
 

@@ -34,7 +34,17 @@ class SearchSpace(Protocol):
         ...
 
     def init(self, key: Array, arch: PyTree, *, law: str = "torch", dtype: Any = None) -> Variables:
-        """Random variables of one architecture."""
+        """Random variables of one architecture.
+
+        Args:
+          key: typed key.
+          arch: one architecture.
+          law: initialisation law.
+          dtype: floating type; JAX's default by default.
+
+        Returns:
+          parameters and running statistics.
+        """
         ...
 
     def apply(
@@ -48,11 +58,32 @@ class SearchSpace(Protocol):
         moments: PyTree | None = None,
         rescale: bool = False,
     ) -> Output:
-        """Forward pass."""
+        """Forward pass.
+
+        Args:
+          variables: what ``init`` makes.
+          arch: one architecture.
+          images: float [batch, height, width, channels].
+          norm: batch-norm mode: "batch", "running", "sample" or "none".
+          tap: called at every activation site; what it returns is in ``Output.taps``.
+          moments: dummy operands of the weight layers whose gradients are reduced statistics; see `nasjax.nn`.
+          rescale: keep activations in range, where only their logarithm matters.
+
+        Returns:
+          logits, updated statistics and taps.
+        """
         ...
 
     def loss(self, output: Output, targets: Array) -> Array:
-        """Mean loss over the batch, scalar."""
+        """Mean loss over the batch.
+
+        Args:
+          output: of ``apply``.
+          targets: int32 [batch], class indices.
+
+        Returns:
+          scalar.
+        """
         ...
 
     def weights(self, params: PyTree) -> PyTree:
@@ -60,7 +91,15 @@ class SearchSpace(Protocol):
         ...
 
     def with_weights(self, params: PyTree, weights: PyTree) -> PyTree:
-        """Parameters with the weights replaced."""
+        """Parameters with the weights replaced.
+
+        Args:
+          params: parameters.
+          weights: tree shaped like that of ``weights``.
+
+        Returns:
+          new parameters.
+        """
         ...
 
     def layer_sums(self, terms: PyTree) -> Array:
@@ -84,7 +123,15 @@ class SearchSpace(Protocol):
         ...
 
     def sample(self, key: Array, num: int) -> Array:
-        """A random population."""
+        """A random population.
+
+        Args:
+          key: typed key.
+          num: how many architectures.
+
+        Returns:
+          int32 [num, ...], uniform over the space.
+        """
         ...
 
     def is_valid(self, arch: Any) -> tuple[bool, str]:
@@ -125,9 +172,17 @@ def architecture_keys(key: Array, encodings: Sequence[str]) -> Array:
     return fold(words)
 
 
-def depth_bin(order: Array, depth: Array, bins: int = 10) -> Array:
+def depth_bin(order: Array, depth: Array, *, bins: int = 10) -> Array:
     """Depth-percentile bin of layer ``order`` (1..depth): ``min(100 order // (depth 100 / bins), bins - 1)``.
 
     L-SWAG, Eq. 6, in integers; the last layer, which would fall outside, is put in the last bin.
+
+    Args:
+      order: int32, forward position of a layer.
+      depth: int32, number of layers of the network.
+      bins: number of bins.
+
+    Returns:
+      int32, broadcast of order and depth.
     """
     return jax.numpy.minimum((order * 100) // (depth * (100 // bins)), bins - 1)
