@@ -13,7 +13,7 @@ import numpy as np
 from nasjax.types import InputError
 
 FORMS = "random:N, all, file:PATH, or architectures separated by ';'"
-_ROUNDS = 200  # draws before a space counts as exhausted
+_DRAW = 1024  # architectures of one draw from a space too large to list
 
 
 def choose(key: jax.Array, space: Any, text: str) -> list[str]:
@@ -36,7 +36,7 @@ def choose(key: jax.Array, space: Any, text: str) -> list[str]:
     if kind == "random" or text == "random":
         return _random(key, space, rest)
     if text == "all":
-        return list(space.encode(space.all()))
+        return list(space.encode(_all(space)))
     if kind == "file" and colon:
         return _decoded(space, _read(pathlib.Path(rest).expanduser()))
     items = [(f"--archs, architecture {i}", item.strip()) for i, item in enumerate(text.split(";"), 1) if item.strip()]
@@ -48,19 +48,32 @@ def choose(key: jax.Array, space: Any, text: str) -> list[str]:
 
 
 def _random(key: jax.Array, space: Any, count: str) -> list[str]:
-    """N distinct architectures; the first of them are the same for every N that needs as many draws."""
+    """N distinct architectures; a smaller N gives the first of them."""
     if not re.fullmatch(r"[0-9]+", count) or int(count) < 1:
         raise InputError(f"--archs=random:{count}: the count must be a whole number of at least 1, as in random:64.")
     wanted = int(count)
+    if hasattr(space, "all"):
+        population = _all(space)
+        if wanted > len(population):
+            raise InputError(f"--archs=random:{wanted}: {space.name} has {len(population):,} architectures. Ask for"
+                             " fewer, or use --archs=all.")
+        return list(space.encode(population[np.asarray(jax.random.permutation(key, len(population)))[:wanted]]))
     found: dict[str, None] = {}
-    for i in range(_ROUNDS):
-        if len(found) >= wanted:
+    for i in range(wanted):
+        before = len(found)
+        found.update(dict.fromkeys(space.encode(np.asarray(space.sample(jax.random.fold_in(key, i), _DRAW)))))
+        if len(found) >= wanted or len(found) - before < _DRAW // 100:
             break
-        found.update(dict.fromkeys(space.encode(np.asarray(space.sample(jax.random.fold_in(key, i), max(wanted, 64))))))
     if len(found) < wanted:
-        raise InputError(f"--archs=random:{wanted}: {space.name} has about {len(found):,} architectures. Ask for fewer,"
-                         " or use --archs=all.")
+        raise InputError(f"--archs=random:{wanted}: {len(found):,} architectures of {space.name} were found. Ask for"
+                         " fewer.")
     return list(found)[:wanted]
+
+
+def _all(space: Any) -> np.ndarray:
+    if not hasattr(space, "all"):
+        raise InputError(f"--archs=all: {space.name} is too large to list. Use --archs=random:N.")
+    return np.asarray(space.all())
 
 
 def _read(path: pathlib.Path) -> list[tuple[str, str]]:

@@ -39,10 +39,17 @@ def test_random_is_distinct_and_repeatable(space):
 
 
 def test_random_up_to_the_whole_space(space):
-    small = types.SimpleNamespace(name="tiny", encode=lambda a: [str(int(i)) for i in a],
-                                  sample=lambda key, n: jax.random.randint(key, (n,), 0, 30))
-    assert sorted(map(int, archs.choose(KEY, small, "random:30"))) == list(range(30))
-    assert "tiny has about 30 architectures" in message(small, "random:31")
+    assert sorted(archs.choose(KEY, space, "random:15625")) == sorted(archs.choose(KEY, space, "all"))
+    assert "nasbench201 has 15,625 architectures. Ask for fewer" in message(space, "random:15626")
+
+
+def test_a_space_too_large_to_list():
+    large = types.SimpleNamespace(name="large", encode=lambda a: [str(int(i)) for i in a],
+                                  sample=lambda key, n: jax.random.randint(key, (n,), 0, 3000))
+    found = archs.choose(KEY, large, "random:2500")
+    assert len(set(found)) == 2500 and archs.choose(KEY, large, "random:70") == found[:70]
+    assert "of large were found. Ask for fewer." in message(large, "random:3001")
+    assert "too large to list" in message(large, "all")
 
 
 def test_all(space):
