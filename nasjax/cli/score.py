@@ -23,6 +23,7 @@ import nasjax
 from nasjax import hashing, parallel, records
 from nasjax.cli import archs, common, intervals, ranking
 from nasjax.cli.common import option
+from nasjax.proxies import registry
 from nasjax.types import InputError
 
 _WHAT, _IMAGES = "What to score", "Images to score with"
@@ -35,8 +36,8 @@ class ScoreConfig(common.RunConfig):
     space: str = option("nasbench201", "Search space.", section=_WHAT)
     archs: str = option("random:64", "Architectures: random:N, all, file:PATH (one a line, or a CSV file with a column"
                         " arch), or the architectures themselves separated by ';'.", section=_WHAT)
-    proxies: str = option("lswag", "Scores to compute, separated by commas: names, name:option=value, or all. The first"
-                          " one ranks.", section=_WHAT)
+    proxies: str = option("lswag", "Scores to compute, separated by commas: names, name:option=value, or all.",
+                          section=_WHAT)
     preset: str = option("nbsz", "Protocol of the proxies: nbsz shares passes between proxies, paper follows each"
                          " proxy's own publication.", section=_WHAT, choices=("nbsz", "paper"))
     channels: int | None = option(None, "Channels of the first stage; the space's own number by default.",
@@ -51,6 +52,8 @@ class ScoreConfig(common.RunConfig):
     num_batches: int = option(2, "Batches.", section=_IMAGES, minimum=1)
     image_size: int | None = option(None, "Height and width to resize images to, in pixels; as they are by default.",
                                     section=_IMAGES, kind=int, minimum=1)
+    rank_by: str = option("", "Proxy that ranks the printed table; the first one by default, lswag among all.",
+                          section="Output")
     top: int = option(ranking.TOP, "Rows of the printed ranking.", section="Output", minimum=0)
 
 
@@ -64,6 +67,7 @@ def main(config: ScoreConfig) -> None:
       InputError: anything is wrong with the configuration, the data or the working directory.
     """
     proxies = nasjax.proxies.parse(config.proxies, preset=config.preset)
+    by = ranking_proxy(config, registry.column_names(proxies))
     batches = nasjax.data.load(config.data, batch_size=config.batch_size, num_batches=config.num_batches,
                                image_size=config.image_size, seed=config.seed)
     space = make_space(config, batches)
@@ -94,7 +98,7 @@ def main(config: ScoreConfig) -> None:
         records.write_scores(workdir / "scores.csv", result.archs, columns(result))
         figures = intervals.write(workdir, result.intervals)
     console = common.stdout()
-    ranking.show(console, result, by=next(iter(result.scores)), top=config.top)
+    ranking.show(console, result, by=by, top=config.top)
     resumed = f", {earlier[0]:,} of them by an earlier run" if any(earlier[:1]) else ""
     console.print(f"\n{len(result.archs):,} architectures in {common.duration(time.monotonic() - begin)}{resumed}."
                   f" Scores: {workdir / 'scores.csv'}", markup=False, soft_wrap=True)
@@ -105,6 +109,26 @@ def main(config: ScoreConfig) -> None:
 def run() -> None:
     """Entry point of ``python -m launch.score``."""
     common.run(main, ScoreConfig)
+
+
+def ranking_proxy(config: ScoreConfig, names: list[str]) -> str:
+    """Finds which proxy ranks the printed table.
+
+    Args:
+      config: the options.
+      names: columns of the result.
+
+    Returns:
+      One of ``names``.
+
+    Raises:
+      InputError: the proxy asked for is not among them.
+    """
+    if not config.rank_by:
+        return "lswag" if config.proxies.strip() == "all" else names[0]
+    if config.rank_by not in names:
+        raise InputError(f"--rank_by={config.rank_by}: {common.nearest(config.rank_by, names)}")
+    return config.rank_by
 
 
 def make_space(config: ScoreConfig, batches: Any) -> Any:
@@ -166,7 +190,7 @@ def claimed(workdir: pathlib.Path, config: dict[str, Any]) -> Iterator[records.S
       The store.
     """
     new = not (workdir / records.CONFIG_FILENAME).exists()
-    records.claim_workdir(workdir, config, ignore=(*common.NOT_COMPARED, "top"))
+    records.claim_workdir(workdir, config, ignore=(*common.NOT_COMPARED, "top", "rank_by"))
     try:
         with records.Store.open(workdir) as store:
             try:
