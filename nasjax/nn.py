@@ -107,6 +107,8 @@ class _Geometry(NamedTuple):
         return self._plain(x, w, self.pads, (1, 1), self.stride)
 
     def _plain(self, x: Array, w: Array, pads: Any, lhs_dilation: tuple[int, int], stride: tuple[int, int]) -> Array:
+        if x.dtype == jnp.float64 and use_fast_backward():
+            return self._products(x, w, pads, lhs_dilation, stride)
         # XLA:CPU hands symmetric convolutions of 32 channels and more to a library that needs twice
         # the time of its own code; one output row too many keeps them out of it.
         extra = _avoid_library(x, w) and tuple(pads[0]) == tuple(pads[1]) and min(pads[0]) == max(pads[0]) > 0
@@ -123,6 +125,21 @@ class _Geometry(NamedTuple):
             precision=self.precision,
         )
         return y[:, :-1] if extra else y
+
+    def _products(self, x: Array, w: Array, pads: Any, lhs_dilation: tuple[int, int], stride: tuple[int, int]) -> Array:
+        """Convolution as matrix products; XLA:CPU has no fast double-precision convolution."""
+        kh, kw, ins, outs = w.shape
+        (top, bottom), (left, right) = pads
+        config = [(0, 0, 0), (top, bottom, lhs_dilation[0] - 1), (left, right, lhs_dilation[1] - 1), (0, 0, 0)]
+        x = lax.pad(x, jnp.zeros((), x.dtype), config)
+        spans = [(size - (k - 1) * d - 1) // s * s + 1
+                 for size, k, d, s in zip(x.shape[1:3], (kh, kw), self.dilation, stride, strict=True)]
+        dh, dw = self.dilation
+        taps = [lax.slice_in_dim(x, j * dw, j * dw + spans[1], stride=stride[1], axis=2) for j in range(kw)]
+        wide = jnp.concatenate(taps, -1)
+        rows = [lax.slice_in_dim(wide, i * dh, i * dh + spans[0], stride=stride[0], axis=1) for i in range(kh)]
+        flat = w.reshape(kh, kw * ins, outs)
+        return sum(jnp.dot(row, flat[i], precision=self.precision) for i, row in enumerate(rows))
 
     def is_pointwise(self, kernel: tuple[int, int]) -> bool:
         return kernel == (1, 1) and self.stride == (1, 1) and self.pads == ((0, 0), (0, 0))
@@ -604,16 +621,54 @@ def avg_pool(
       float [batch, out_height, out_width, channels].
     """
     sides = _pads(padding, x.shape[1:3], (window, window), (stride, stride), (1, 1))
-    for axis, (low, high) in zip((1, 2), sides, strict=True):
-        size = x.shape[axis]
-        x = _window_sum(x, axis, window, stride, low, high)
-        starts = np.arange(x.shape[axis]) * stride - low
-        valid = np.minimum(starts + window, size) - np.maximum(starts, 0)
-        inverse = 1.0 / (np.full_like(valid, window) if count_include_pad else valid)
-        shape = [1, 1, 1, 1]
-        shape[axis] = -1
-        x = x * jnp.asarray(inverse.reshape(shape), x.dtype)
-    return x
+    geometry = _Pool(window, stride, sides, x.shape[1:3], count_include_pad)
+    return _avg_pool(geometry, x) if stride == 1 else geometry.forward(x)
+
+
+class _Pool(NamedTuple):
+    """Static description of an average pooling."""
+
+    window: int
+    stride: int
+    sides: tuple[tuple[int, int], tuple[int, int]]
+    size: tuple[int, int]
+    count_include_pad: bool
+
+    def divide(self, y: Array) -> Array:
+        """Divides window sums by the number of positions that count."""
+        inverses = []
+        for n, size, (low, _) in zip(y.shape[1:3], self.size, self.sides, strict=True):
+            starts = np.arange(n) * self.stride - low
+            valid = np.minimum(starts + self.window, size) - np.maximum(starts, 0)
+            inverses.append(1.0 / (np.full_like(valid, self.window) if self.count_include_pad else valid))
+        table = inverses[0][:, None] * inverses[1][None]
+        return y * jnp.asarray(table[None, :, :, None], y.dtype)
+
+    def forward(self, x: Array) -> Array:
+        for axis, (low, high) in zip((1, 2), self.sides, strict=True):
+            x = _window_sum(x, axis, self.window, self.stride, low, high)
+        return self.divide(x)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _avg_pool(geometry: _Pool, x: Array) -> Array:
+    return geometry.forward(x)
+
+
+def _avg_pool_fwd(geometry: _Pool, x: Array) -> tuple[Array, None]:
+    return geometry.forward(x), None
+
+
+def _avg_pool_bwd(geometry: _Pool, saved: None, dy: Array) -> tuple[Array]:
+    del saved
+    dx = geometry.divide(dy)
+    for axis, (low, high) in zip((2, 1), geometry.sides[::-1], strict=True):
+        reach = geometry.window - 1
+        dx = _window_sum(dx, axis, geometry.window, 1, reach - low, reach - high)
+    return (dx,)
+
+
+_avg_pool.defvjp(_avg_pool_fwd, _avg_pool_bwd)
 
 
 def max_pool(x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME") -> Array:

@@ -237,7 +237,7 @@ def run_passes(
         for row, index in enumerate(indices):
             tables, stats = jax.tree.map(lambda a, r=row: a[r], host)
             layers = space.layers(population[index])._replace(**tables)
-            own = {p: _part(p, served[p], stats) for p in wanted}
+            own = {p: part(p, served[p], stats) for p in wanted}
             arch = population[index]
             facts = Facts(layers, int(space.num_params(arch)), int(space.flops(arch)), own)
             count += 1
@@ -246,7 +246,7 @@ def run_passes(
             progress(count, len(population))
 
 
-def _part(requested: Pass, server: Pass, stats: dict[Any, Any]) -> Any:
+def part(requested: Pass, server: Pass, stats: dict[Any, Any]) -> Any:
     """The statistics a requested pass asked for, out of those of the pass that served it."""
     if isinstance(server, CostPass):
         return {}

@@ -199,7 +199,9 @@ def _cell_value(config: _EdgeConfig, arch: Array, x: Array, args: _EdgeArgs) -> 
 
     def edge(nodes: Array, xs: Any) -> Any:
         op, source, target, own = xs
-        (out, mean, var), y = _edge_value(config, op, nodes[source], own)
+        # The barrier keeps the gather out of the loops of whatever reads it.
+        node = lax.optimization_barrier(nodes[source])
+        (out, mean, var), y = _edge_value(config, op, node, own)
         return nodes.at[target].add(out), (mean, var, y)
 
     nodes, (means, variances, ys) = lax.scan(edge, nodes, (arch, *_ends(), args))
@@ -235,9 +237,8 @@ def _cell_bwd(config: _EdgeConfig, saved: Any, cotangents: tuple[Array, Array, A
 
     def edge(dnodes: Array, xs: Any) -> Any:
         op, source, target, own, own_moments, y = xs
-        dnode, dargs, dmoments = _edge_gradient(
-            config, op, nodes[source], own, own_moments, y, dnodes[target]
-        )
+        node, dout = lax.optimization_barrier((nodes[source], dnodes[target]))
+        dnode, dargs, dmoments = _edge_gradient(config, op, node, own, own_moments, y, dout)
         return dnodes.at[source].add(dnode), (dargs, dmoments)
 
     # Edges are ordered by target, so in reverse a node's gradient is complete before it is read.

@@ -1,0 +1,90 @@
+"""Parity with golden numbers: ``python -m nasjax.testing.parity FILE...``.
+
+A line for each quantity: worst relative error over the architectures, tolerance, verdict, and the first
+layer that is off. Exit status 0 when everything claimed is there and within its tolerance, 1 otherwise,
+2 for bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from nasjax.testing import golden
+from nasjax.types import InputError
+
+
+def check(
+    path: str | pathlib.Path, *, data: str | pathlib.Path | None = None, double: bool = True
+) -> tuple[list[str], bool]:
+    """Compares one golden file.
+
+    Args:
+      path: ``<space>.json``, with ``<space>_params.json`` beside it.
+      data: the CIFAR-10 subset; by default ``../data/cifar10_subset.npz`` from the file's folder.
+      double: float64, or float32 with tolerances of a few official float32-float64 gaps.
+
+    Returns:
+      report lines, and whether everything passes.
+
+    Raises:
+      InputError: the file, its data or its space is not usable.
+    """
+    path = pathlib.Path(path)
+    file, params = golden.load(path)
+    if file["meta"]["space"] != "nasbench201":
+        raise InputError(f"{path}: space {file['meta']['space']!r}; this version claims nasbench201.")
+    data = path.resolve().parent.parent / "data" / "cifar10_subset.npz" if data is None else data
+    computer = golden.Computer(*golden.cifar_batches(data, np.float64 if double else np.float32))
+    found: dict[str, list[golden.Quantity]] = {}
+    lines, good = [f"{path.name}: {len(file['archs'])} architectures, {'float64' if double else 'float32'}"], True
+    for entry in file["archs"]:
+        tensors, digest = golden.weights(params[str(entry["index"])]["params"], entry["index"])
+        if digest != entry["sha256"]:
+            lines.append(f"  index {entry['index']}: weights differ from the recipe's hash; nothing was compared.")
+            good = False
+            continue
+        for quantity in computer(entry, tensors):
+            found.setdefault(quantity.name, []).append(quantity)
+        print(f"  index {entry['index']} done", file=sys.stderr, flush=True)
+    for name, quantities in found.items():
+        bad = [q for q in quantities if not q.passes]
+        worst = max(q.error for q in quantities)
+        line = f"  {name:34} {worst:9.2e}  tolerance {quantities[0].tolerance:7.1e}  "
+        first = f"first layer off: {bad[0].where}" if bad and bad[0].where else ""
+        lines.append(line + ("ok" if not bad else f"OUTSIDE ({len(bad)} of {len(quantities)}) {first}"))
+        good = good and not bad
+    missing = [name for name in golden.CLAIMED if name not in found]
+    if missing:
+        lines.append(f"  missing: {', '.join(missing)}")
+    return lines, good and not missing
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    import jax
+
+    parser = argparse.ArgumentParser(prog="python -m nasjax.testing.parity", description=__doc__)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="golden files, <space>.json")
+    parser.add_argument("--data", help="the CIFAR-10 subset the numbers were made with")
+    parser.add_argument("--float32", action="store_true", help="compare in float32, with wider tolerances")
+    args = parser.parse_args(argv)
+    good = True
+    with jax.enable_x64(not args.float32):
+        for file in args.files:
+            try:
+                lines, passes = check(file, data=args.data, double=not args.float32)
+            except InputError as error:
+                print(error, file=sys.stderr)
+                return 2
+            print("\n".join(lines))
+            good = good and passes
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
