@@ -193,34 +193,33 @@ def _edge_gradient(
     return lax.switch(op, branches)
 
 
+def _edge_of(tree: PyTree, edge: int) -> PyTree:
+    return jax.tree.map(lambda a: a[edge], tree)
+
+
 def _cell_value(config: _EdgeConfig, arch: Array, x: Array, args: _EdgeArgs) -> Any:
-    """((nodes [4, ...], running means, running variances), convolution outputs [6, ...])."""
-    nodes = jnp.zeros((4, *x.shape), x.dtype).at[0].set(x)
-
-    def edge(nodes: Array, xs: Any) -> Any:
-        op, source, target, own = xs
-        # The barrier keeps the gather out of the loops of whatever reads it.
-        node = lax.optimization_barrier(nodes[source])
-        (out, mean, var), y = _edge_value(config, op, node, own)
-        return nodes.at[target].add(out), (mean, var, y)
-
-    nodes, (means, variances, ys) = lax.scan(edge, nodes, (arch, *_ends(), args))
-    return (nodes, means, variances), ys
-
-
-def _ends() -> tuple[Array, Array]:
-    sources, targets = zip(*EDGES, strict=True)
-    return jnp.asarray(sources), jnp.asarray(targets)
+    """((nodes, running means, running variances), convolution outputs of the six edges)."""
+    nodes, stats, ys = [x], [], []
+    for target in (1, 2, 3):
+        total: Any = 0
+        for e, (source, end) in enumerate(EDGES):
+            if end == target:
+                (out, mean, var), y = _edge_value(config, arch[e], nodes[source], _edge_of(args, e))
+                total = total + out
+                stats.append((mean, var))
+                ys.append(y)
+        nodes.append(total)
+    means, variances = (jnp.stack([s[i] for s in stats]) for i in range(2))
+    return (tuple(nodes), means, variances), tuple(ys)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _cell(
     config: _EdgeConfig, arch: Array, x: Array, args: _EdgeArgs, moments: PyTree
-) -> tuple[Array, Array, Array]:
-    """Nodes and running statistics of one cell, edges one after another in one loop.
+) -> tuple[tuple[Array, ...], Array, Array]:
+    """Nodes and running statistics of one cell.
 
-    The loop keeps the program small, and a vjp of its own keeps the residuals small: autodiff of a
-    switch would keep those of every branch.
+    Its own vjp keeps one array of residuals an edge: autodiff of a switch would keep those of every branch.
     """
     del moments
     return _cell_value(config, arch, x, args)[0]
@@ -228,22 +227,21 @@ def _cell(
 
 def _cell_fwd(config: _EdgeConfig, arch: Array, x: Array, args: _EdgeArgs, moments: PyTree) -> Any:
     out, ys = _cell_value(config, arch, x, args)
-    return out, (arch, args, moments, out[0], ys)
+    return out, (arch, args, moments, out[0][:3], ys)
 
 
-def _cell_bwd(config: _EdgeConfig, saved: Any, cotangents: tuple[Array, Array, Array]) -> Any:
+def _cell_bwd(config: _EdgeConfig, saved: Any, cotangents: tuple[tuple[Array, ...], Array, Array]) -> Any:
     arch, args, moments, nodes, ys = saved
-    dnodes = cotangents[0]  # running statistics carry no gradient
-
-    def edge(dnodes: Array, xs: Any) -> Any:
-        op, source, target, own, own_moments, y = xs
-        node, dout = lax.optimization_barrier((nodes[source], dnodes[target]))
-        dnode, dargs, dmoments = _edge_gradient(config, op, node, own, own_moments, y, dout)
-        return dnodes.at[source].add(dnode), (dargs, dmoments)
-
+    dnodes = list(cotangents[0])  # running statistics carry no gradient
+    grads: list[Any] = []
     # Edges are ordered by target, so in reverse a node's gradient is complete before it is read.
-    xs = (arch, *_ends(), args, moments, ys)
-    dnodes, (dargs, dmoments) = lax.scan(edge, dnodes, xs, reverse=True)
+    for e, (source, target) in reversed(list(enumerate(EDGES))):
+        dnode, dargs, dmoments = _edge_gradient(
+            config, arch[e], nodes[source], _edge_of(args, e), _edge_of(moments, e), ys[e], dnodes[target]
+        )
+        dnodes[source] = dnodes[source] + dnode
+        grads.append((dargs, dmoments))
+    dargs, dmoments = jax.tree.map(lambda *leaves: jnp.stack(leaves), *reversed(grads))
     return np.zeros(arch.shape, jax.dtypes.float0), dnodes[0], dargs, dmoments
 
 
