@@ -167,9 +167,7 @@ def run(space: SearchSpace, p: Pass, key: Array, arch: PyTree, images: Array, la
     return run_with(space, p, space.init(init_key, arch, law=p.init, dtype=dtype), arch, images, labels)
 
 
-def run_with(
-    space: SearchSpace, p: Pass, variables: Variables, arch: PyTree, images: Array, labels: Array
-) -> PyTree:
+def run_with(space: SearchSpace, p: Pass, variables: Variables, arch: PyTree, images: Array, labels: Array) -> PyTree:
     """Runs a pass on given variables; arguments as in `run`.
 
     Returns:
@@ -216,8 +214,10 @@ def _activation_statistics(
 
     def rows(select: Any) -> tuple[Array, Array]:
         all_words = jnp.concatenate([w.reshape(-1, w.shape[-1]) for w, _ in sites])
-        bins = [jnp.repeat(activations.first_bin(select(c)), w.shape[1], total_repeat_length=w.shape[0] * w.shape[1])
-                for w, c in sites]
+        bins = [
+            jnp.repeat(activations.first_bin(select(c)), w.shape[1], total_repeat_length=w.shape[0] * w.shape[1])
+            for w, c in sites
+        ]
         return all_words, jnp.concatenate(bins)
 
     if p.patterns:
@@ -277,9 +277,7 @@ def _gradient_statistics(
         def tap(site: Site, value: Array) -> Array:
             # Only the first mini-batch is read.
             shape = jax.eval_shape(activations.pack_signs, value)
-            return lax.cond(
-                first, lambda: activations.pack_signs(value), lambda: jnp.zeros(shape.shape, shape.dtype)
-            )
+            return lax.cond(first, lambda: activations.pack_signs(value), lambda: jnp.zeros(shape.shape, shape.dtype))
 
         output = space.apply(
             variables._replace(params=params),
@@ -375,4 +373,6 @@ def _synflow(space: SearchSpace, variables: Variables, arch: PyTree, image: Arra
 
 def to_host(stats: PyTree) -> PyTree:
     """Statistics as NumPy arrays, floats in float64."""
-    return jax.tree.map(lambda a: np.asarray(a, np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a), stats)
+    return jax.tree.map(
+        lambda a: np.asarray(a, np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a), stats
+    )

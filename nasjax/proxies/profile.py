@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nasjax.hashing import fingerprint
-from nasjax.proxies.base import Proxy
 from nasjax.proxies.passes import GradientPass
 from nasjax.types import InputError
 
@@ -89,11 +87,6 @@ def bin_means(sigma: np.ndarray, weights: np.ndarray, bins: np.ndarray) -> np.nd
     return out
 
 
-def _profile_proxy(gradient: GradientPass) -> Proxy:
-    """Pseudo-proxy whose passes are the gradient statistics."""
-    return Proxy("profile", (), (gradient,), lambda facts: (_ for _ in ()).throw(AssertionError))
-
-
 def profile_interval(
     space: Any,
     batches: Any,
@@ -138,7 +131,7 @@ def profile_interval(
     rows = []
     for _, facts, _ in run_passes(space, archs, batches, (gradient,), key=init_key, **run_options):
         stats = facts.stats[gradient]
-        rows.append(bin_means(stats["layers"]["std"] / 1.0, stats["weights"], np.asarray(facts.layers.bins)))
+        rows.append(bin_means(stats["layers"]["std"], stats["weights"], np.asarray(facts.layers.bins)))
     table = np.stack(rows)
     with np.errstate(all="ignore"):
         counts = np.isfinite(table).sum(0)
@@ -146,17 +139,3 @@ def profile_interval(
         deviation = np.sqrt(np.nansum(np.square(table - mean), 0) / np.maximum(counts, 1))
     z, interval = choose_interval(mean)
     return IntervalProfile(mean, deviation, z, interval, num_archs)
-
-
-def profile_context(space: Any, batches: Any, key_words: list[int], num_archs: int, options: dict[str, Any]) -> str:
-    """Fingerprint under which a profile may be reused."""
-    return fingerprint(
-        {
-            "space": space.name,
-            "options": space.options,
-            "data": batches.fingerprint,
-            "key": key_words,
-            "num_archs": num_archs,
-            **options,
-        }
-    )

@@ -13,7 +13,8 @@ import numpy as np
 
 from nasjax import parallel
 from nasjax.hashing import fingerprint
-from nasjax.proxies import passes as passes_lib, registry
+from nasjax.proxies import passes as passes_lib
+from nasjax.proxies import registry
 from nasjax.proxies.base import Facts, Proxy, Value
 from nasjax.proxies.lswag import LswagConfig, from_config
 from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, Pass
@@ -130,8 +131,11 @@ def score(
             store.describe(context, description)
             records |= {(context, arch): r for arch, r in store.get(context, encodings).items()}
     unique = {text: i for i, text in reversed(list(enumerate(encodings)))}
-    todo = [i for text, i in sorted(unique.items(), key=lambda kv: kv[1])
-            if any((c, text) not in records for c, _ in contexts)]
+    todo = [
+        i
+        for text, i in sorted(unique.items(), key=lambda kv: kv[1])
+        if any((c, text) not in records for c, _ in contexts)
+    ]
     done, total = len(unique) - len(todo), len(unique)
     if progress is not None:
         progress(done, total)
@@ -254,8 +258,9 @@ def part(requested: Pass, server: Pass, stats: dict[Any, Any]) -> Any:
     if not isinstance(requested, ActivationPass):
         return found
     own = server.activations if isinstance(server, GradientPass) else server
+    assert isinstance(own, ActivationPass)
     found = found["activations"] if isinstance(server, GradientPass) else found
-    if requested.intervals and own is not None:
+    if requested.intervals:
         picked = [own.intervals.index(i) for i in requested.intervals]
         found = found | {"interval_patterns": found["interval_patterns"][..., picked]}
     return found
@@ -303,7 +308,7 @@ def _resolve_intervals(
         if options.get("interval") != "auto":
             continue
         config = LswagConfig(**options)
-        shared = {"num_batches": max(2, config.num_batches), "init": config.init, "norm": config.norm}
+        shared: dict[str, Any] = {"num_batches": max(2, config.num_batches), "init": config.init, "norm": config.norm}
         name = tuple(shared.items())
         if name not in known:
             known[name] = profile_interval(
@@ -330,18 +335,14 @@ def _context(space: Any, proxy: Proxy, batches: Any, key: jax.Array, precision: 
     return fingerprint(description), description
 
 
-def _record(
-    context: str, arch: str, proxy: Proxy, value: Value, alive: bool, reason: str, seconds: float
-) -> Record:
+def _record(context: str, arch: str, proxy: Proxy, value: Value, alive: bool, reason: str, seconds: float) -> Record:
     finite = math.isfinite(value.score)
     notes = [value.note] if value.note else []
     if not finite:
         notes.insert(0, f"{proxy.name} is {value.score}")
     if not alive:
         notes.insert(0, reason)
-    return Record(
-        context, arch, proxy.name, value.score, value.raw, alive and finite, "; ".join(notes), seconds
-    )
+    return Record(context, arch, proxy.name, value.score, value.raw, alive and finite, "; ".join(notes), seconds)
 
 
 def _collect(

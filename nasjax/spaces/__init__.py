@@ -1,0 +1,1 @@
+"""Search spaces: frozen objects of pure functions."""

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.spaces import cell201, nasbench201_network as network
+from nasjax.spaces import cell201
+from nasjax.spaces import nasbench201_network as network
 from nasjax.spaces.base import depth_bin
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
 

@@ -89,7 +89,7 @@ def init_params(key: Array, sizes: Sizes, law: str, dtype: Any) -> PyTree:
         flat = jax.random.normal(key, (sum(counts),), dtype)
     parts = jnp.split(flat, np.cumsum(counts)[:-1])
     drawn = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-    weights = tree.unflatten([part * _scale(part.shape, law) for part in drawn[:-1]])
+    weights = jax.tree.unflatten(tree, [part * _scale(part.shape, law) for part in drawn[:-1]])
     bias = drawn[-1] / math.sqrt(sizes.widths()[2]) if law == "torch" else jnp.zeros_like(drawn[-1])
     norms = norm_shapes(sizes)
     return {
@@ -137,7 +137,9 @@ def _weight(args: _EdgeArgs, op: int) -> Array:
     return args.pointwise if op == POINTWISE else args.kernel
 
 
-def _edge_value(config: _EdgeConfig, op: Array, node: Array, args: _EdgeArgs) -> tuple[tuple[Array, Array, Array], Array]:
+def _edge_value(
+    config: _EdgeConfig, op: Array, node: Array, args: _EdgeArgs
+) -> tuple[tuple[Array, Array, Array], Array]:
     """((edge output, running mean, running variance), convolution output)."""
 
     def idle(out: Array) -> tuple[tuple[Array, Array, Array], Array]:
@@ -311,7 +313,8 @@ def forward(
       logits (without bias) were scaled down.
     """
     weights, scale, shift = params["weights"], params["scale"], params["shift"]
-    mean, var = {}, {}
+    mean: dict[str, Any] = {}
+    var: dict[str, Any] = {}
     taps: dict[str, PyTree] = {}
     log_scale = jnp.zeros((), images.dtype)
 

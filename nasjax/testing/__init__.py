@@ -1,0 +1,1 @@
+"""Checks that a release, or a user, runs: parity with golden numbers."""

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from nasjax import interop
-
 from nasjax.proxies import registry
 from nasjax.proxies.base import Facts
 from nasjax.proxies.lswag import LswagConfig, from_config
@@ -121,10 +120,19 @@ def proxies() -> dict[str, Any]:
         for where, interval in (("all", None), ("interval", (2, 6))):
             config = LswagConfig(var_of=var, interval=interval, factors="lambda")
             found[f"lambda.{var}_{where}"] = from_config(config)
-    for where, interval, layers in (("all", None, "all"), ("upto_end", (2, 6), "upto_end"), ("interval", (2, 6), "interval")):
+    for where, interval, layers in (
+        ("all", None, "all"),
+        ("upto_end", (2, 6), "upto_end"),
+        ("interval", (2, 6), "interval"),
+    ):
         found[f"psi.{where}"] = from_config(LswagConfig(interval=interval, factors="psi", psi_layers=layers))
-    for text in ("abs_interval_x_psi_upto_end", "abs_interval_x_psi_interval", "abs_all_x_psi_all",
-                 "signed_interval_x_psi_upto_end", "signed_all_x_psi_all"):
+    for text in (
+        "abs_interval_x_psi_upto_end",
+        "abs_interval_x_psi_interval",
+        "abs_all_x_psi_all",
+        "signed_interval_x_psi_upto_end",
+        "signed_all_x_psi_all",
+    ):
         var, rest = text.split("_", 1)
         interval = (2, 6) if rest.startswith("interval") else None
         layers = rest.rpartition("psi_")[2]
@@ -171,7 +179,9 @@ class Computer:
         ]
         for mode, norm in (("train", "batch"), ("eval", "running")):
             found += [
-                Quantity(f"logits_{mode}", logits[norm][:4].ravel(), number(golden[f"logits_{mode}_first4"]).ravel(), tight),
+                Quantity(
+                    f"logits_{mode}", logits[norm][:4].ravel(), number(golden[f"logits_{mode}_first4"]).ravel(), tight
+                ),
                 Quantity(f"logits_{mode}_l2", np.linalg.norm(logits[norm]), number(golden[f"logits_{mode}_l2"]), tight),
                 Quantity(f"loss_{mode}", losses[norm], number(golden[f"loss_{mode}"]), tight),
             ]
@@ -187,8 +197,13 @@ class Computer:
         found = []
         values = {name: proxy.finish(facts) for name, proxy in self.proxies.items()}
         names = {
-            "naslib_grad_norm": "grad_norm", "naslib_snip": "snip", "naslib_nwot": "nwot",
-            "naslib_synflow_log": "synflow", "zico": "zico", "swap_S16": "swap_S16", "swap_S64": "swap_S64",
+            "naslib_grad_norm": "grad_norm",
+            "naslib_snip": "snip",
+            "naslib_nwot": "nwot",
+            "naslib_synflow_log": "synflow",
+            "zico": "zico",
+            "swap_S16": "swap_S16",
+            "swap_S64": "swap_S64",
         }
         # Three times the official codes' own float32-float64 gap.
         loose = {"naslib_grad_norm": 6e-3, "naslib_snip": 3e-3, "zico": 3e-2}
@@ -237,7 +252,11 @@ class Computer:
             if facts.layers.names[slot] != layer["name"] or facts.layers.bins[slot] != layer["bin"]:
                 found.append(Quantity("layer order and bin", 1, 0, 0, layer["name"]))
             for name, (values, tight, loose) in columns.items():
-                if (name == "mean_std_signed") and facts.layers.names[slot].startswith("cells.") and "layers" in layer["name"]:
+                if (
+                    (name == "mean_std_signed")
+                    and facts.layers.names[slot].startswith("cells.")
+                    and "layers" in layer["name"]
+                ):
                     # An edge is one slot for two kernels; the count of the chosen one is the golden file's.
                     values = values * stats["weights"] / layer["n_weights"]
                 if layer.get(name) is not None:
@@ -247,7 +266,22 @@ class Computer:
 
 
 CLAIMED = (
-    "params", "macs", "logits_train", "logits_eval", "loss_train", "loss_eval", "naslib_grad_norm", "naslib_snip",
-    "naslib_nwot", "naslib_synflow_log", "zico", "swap_S16", "swap_S64", "lambda.abs_all", "psi.all",
-    "lswag.abs_all_x_psi_all", "layer grad_norm_batch1", "layer loginvstd_abs",
+    "params",
+    "macs",
+    "logits_train",
+    "logits_eval",
+    "loss_train",
+    "loss_eval",
+    "naslib_grad_norm",
+    "naslib_snip",
+    "naslib_nwot",
+    "naslib_synflow_log",
+    "zico",
+    "swap_S16",
+    "swap_S64",
+    "lambda.abs_all",
+    "psi.all",
+    "lswag.abs_all_x_psi_all",
+    "layer grad_norm_batch1",
+    "layer loginvstd_abs",
 )

@@ -72,7 +72,8 @@ def test_flags_file_repeats_the_run(workdir):
 
 
 def _found(workdir):
-    return correlation.correlate(correlation.read_scores(workdir), "nasbench201", columns=["cifar10_test"], num_bootstrap=0)
+    scores = correlation.read_scores(workdir)
+    return correlation.correlate(scores, "nasbench201", columns=["cifar10_test"], num_bootstrap=0)
 
 
 def test_a_proxy_that_says_nothing_is_reported_and_not_ranked(tmp_path, capsys):

@@ -1,0 +1,127 @@
+"""Norms, and probes that read cotangents."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from nasjax.types import Array, InputError
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _probe(reduce: Callable[[Array, Array], Any], x: Array, dummy: Any) -> Array:
+    del reduce, dummy
+    return x
+
+
+def _probe_fwd(reduce: Callable[[Array, Array], Any], x: Array, dummy: Any) -> tuple[Array, Array]:
+    del reduce, dummy
+    return x, x
+
+
+def _probe_bwd(reduce: Callable[[Array, Array], Any], x: Array, dy: Array) -> tuple[Array, Any]:
+    return dy, reduce(x, dy)
+
+
+_probe.defvjp(_probe_fwd, _probe_bwd)
+
+
+def probe(x: Array, dummy: Any, reduce: Callable[[Array, Array], Any]) -> Array:
+    """Identity whose backward emits a statistic as the gradient of ``dummy``.
+
+    Args:
+      x: any array.
+      dummy: zero pytree of the statistic's structure, shapes and dtypes.
+      reduce: pure function (value, cotangent) -> statistic; static, so define it once at module level.
+
+    Returns:
+      ``x`` unchanged.
+    """
+    return _probe(reduce, x, dummy)
+
+
+def batch_norm(
+    x: Array,
+    scale: Array | None,
+    bias: Array | None,
+    stats: tuple[Array, Array] | None = None,
+    *,
+    mode: str = "batch",
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[Array, tuple[Array, Array] | None]:
+    """Batch normalisation over all axes but the last.
+
+    Args:
+      x: float [batch, height, width, channels].
+      scale: float [channels] or None.
+      bias: float [channels] or None.
+      stats: running (mean, variance), each float [channels].
+      mode: "batch": statistics of the batch (biased variance), running statistics updated with the
+        unbiased one; "running": the given statistics; "sample": statistics of each sample by itself,
+        which is what batch mode does to a batch of one; "none": identity, without scale and bias.
+      momentum: weight of the new value in the running statistics.
+      eps: added to the variance.
+
+    Returns:
+      normalised x, and the (updated) running statistics.
+
+    Raises:
+      InputError: unknown mode, or mode "running" without statistics.
+    """
+    if mode == "none":
+        return x, stats
+    new: tuple[Array, Array] | None
+    if mode == "running":
+        if stats is None:
+            raise InputError("batch_norm: mode 'running' needs stats=(mean, variance).")
+        mean, var, new = stats[0], stats[1], stats
+    elif mode in ("batch", "sample"):
+        axes = tuple(range(x.ndim - 1)) if mode == "batch" else tuple(range(1, x.ndim - 1))
+        mean = x.mean(axes, keepdims=True)
+        var = jnp.square(x - mean).mean(axes, keepdims=True)
+        new = stats
+        if mode == "batch" and stats is not None:
+            count = int(np.prod(x.shape[:-1]))
+            unbiased = var.reshape(-1) * (count / max(count - 1, 1))
+            new = (
+                stats[0] + momentum * (mean.reshape(-1) - stats[0]),
+                stats[1] + momentum * (unbiased - stats[1]),
+            )
+    else:
+        raise InputError(f"batch_norm: mode={mode!r}; allowed are 'batch', 'running', 'sample', 'none'.")
+    lead = (1,) * (x.ndim - 1)
+    y = (x - mean.reshape(mean.shape if mean.ndim > 1 else (*lead, -1))) * lax.rsqrt(
+        var.reshape(var.shape if var.ndim > 1 else (*lead, -1)) + jnp.asarray(eps, x.dtype)
+    )
+    if scale is not None:
+        y = y * scale.reshape(*lead, -1)
+    if bias is not None:
+        y = y + bias.reshape(*lead, -1)
+    return y, new
+
+
+def layer_norm(x: Array, scale: Array | None, bias: Array | None, *, eps: float = 1e-5) -> Array:
+    """Layer normalisation over the last axis, with the biased variance.
+
+    Args:
+      x: float [..., features].
+      scale: float [features], or None.
+      bias: float [features], or None.
+      eps: added to the variance.
+
+    Returns:
+      float [..., features].
+    """
+    mean = x.mean(-1, keepdims=True)
+    y = (x - mean) * lax.rsqrt(jnp.square(x - mean).mean(-1, keepdims=True) + jnp.asarray(eps, x.dtype))
+    lead = (1,) * (x.ndim - 1)
+    if scale is not None:
+        y = y * scale.reshape(*lead, -1)
+    return y if bias is None else y + bias.reshape(*lead, -1)

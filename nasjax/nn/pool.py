@@ -1,0 +1,106 @@
+"""Average and maximum pooling."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from nasjax.nn.common import Padding, Sides, pad_axis, pads_of
+from nasjax.types import Array
+
+
+def _window_sum(x: Array, axis: int, window: int, stride: int, low: int, high: int) -> Array:
+    padded = pad_axis(x, axis, low, high)
+    out = (padded.shape[axis] - window) // stride + 1
+    last = (out - 1) * stride + 1
+    slices = (lax.slice_in_dim(padded, i, i + last, stride=stride, axis=axis) for i in range(window))
+    return functools.reduce(operator.add, slices)
+
+
+def avg_pool(
+    x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME", count_include_pad: bool = False
+) -> Array:
+    """Average pooling as shifted additions, first along rows and then along columns.
+
+    Args:
+      x: float [batch, height, width, channels].
+      window: side of the square window.
+      stride: step.
+      padding: "SAME", "VALID", an integer, or ((top, bottom), (left, right)).
+      count_include_pad: whether padded positions count in the divisor.
+
+    Returns:
+      float [batch, out_height, out_width, channels].
+    """
+    sides = pads_of(padding, x.shape[1:3], (window, window), (stride, stride), (1, 1))
+    geometry = _Pool(window, stride, sides, x.shape[1:3], count_include_pad)
+    return _avg_pool(geometry, x) if stride == 1 else geometry.forward(x)
+
+
+class _Pool(NamedTuple):
+    """Static description of an average pooling."""
+
+    window: int
+    stride: int
+    sides: Sides
+    size: tuple[int, ...]
+    count_include_pad: bool
+
+    def divide(self, y: Array) -> Array:
+        """Divides window sums by the number of positions that count."""
+        inverses = []
+        for n, size, (low, _) in zip(y.shape[1:3], self.size, self.sides, strict=True):
+            starts = np.arange(n) * self.stride - low
+            valid = np.minimum(starts + self.window, size) - np.maximum(starts, 0)
+            inverses.append(1.0 / (np.full_like(valid, self.window) if self.count_include_pad else valid))
+        table = inverses[0][:, None] * inverses[1][None]
+        return y * jnp.asarray(table[None, :, :, None], y.dtype)
+
+    def forward(self, x: Array) -> Array:
+        for axis, (low, high) in zip((1, 2), self.sides, strict=True):
+            x = _window_sum(x, axis, self.window, self.stride, low, high)
+        return self.divide(x)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _avg_pool(geometry: _Pool, x: Array) -> Array:
+    return geometry.forward(x)
+
+
+def _avg_pool_fwd(geometry: _Pool, x: Array) -> tuple[Array, None]:
+    return geometry.forward(x), None
+
+
+def _avg_pool_bwd(geometry: _Pool, saved: None, dy: Array) -> tuple[Array]:
+    del saved
+    dx = geometry.divide(dy)
+    for axis, (low, high) in zip((2, 1), geometry.sides[::-1], strict=True):
+        reach = geometry.window - 1
+        dx = _window_sum(dx, axis, geometry.window, 1, reach - low, reach - high)
+    return (dx,)
+
+
+_avg_pool.defvjp(_avg_pool_fwd, _avg_pool_bwd)
+
+
+def max_pool(x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME") -> Array:
+    """Maximum pooling; padding never wins.
+
+    Args:
+      x: float [batch, height, width, channels].
+      window: height and width of the window.
+      stride: step of the window.
+      padding: "SAME", "VALID" or explicit.
+
+    Returns:
+      float [batch, new height, new width, channels].
+    """
+    sides = pads_of(padding, x.shape[1:3], (window, window), (stride, stride), (1, 1))
+    pads = ((0, 0), *sides, (0, 0))
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, window, window, 1), (1, stride, stride, 1), pads)
