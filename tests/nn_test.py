@@ -291,22 +291,22 @@ def test_batch_norm_modes(x64):
     stats = (np.array([0.5, 1.0]), np.array([2.0, 0.25]))
     args = tuple(map(jnp.asarray, (x, scale, bias))), tuple(map(jnp.asarray, stats))
 
-    y, (mean, var) = nn.batch_norm(*args[0], args[1], mode="batch", momentum=0.1)
+    y, (mean, var) = nn.batch_norm(*args[0], stats=args[1], mode="batch", momentum=0.1)
     np.testing.assert_allclose(y, numpy_norm(x, (0, 1, 2)) * scale + bias, rtol=1e-10)
     np.testing.assert_allclose(mean, 0.9 * stats[0] + 0.1 * x.mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(var, 0.9 * stats[1] + 0.1 * x.var((0, 1, 2), ddof=1), rtol=1e-12)
 
-    y, kept = nn.batch_norm(*args[0], args[1], mode="running")
+    y, kept = nn.batch_norm(*args[0], stats=args[1], mode="running")
     np.testing.assert_allclose(y, (x - stats[0]) / np.sqrt(stats[1] + 1e-5) * scale + bias, rtol=1e-10)
     assert_close(kept, args[1])
 
-    y, kept = nn.batch_norm(*args[0], args[1], mode="sample")
+    y, kept = nn.batch_norm(*args[0], stats=args[1], mode="sample")
     np.testing.assert_allclose(y, numpy_norm(x, (1, 2)) * scale + bias, rtol=1e-10)
     assert_close(kept, args[1])
     alone = jnp.concatenate([nn.batch_norm(args[0][0][i : i + 1], *args[0][1:])[0] for i in range(4)])
     np.testing.assert_allclose(y, alone, rtol=1e-10)
 
-    y, kept = nn.batch_norm(*args[0], args[1], mode="none")
+    y, kept = nn.batch_norm(*args[0], stats=args[1], mode="none")
     np.testing.assert_array_equal(y, x)
     assert_close(kept, args[1])
 
@@ -379,8 +379,8 @@ def test_layers_keep_the_dtype(dtype):
             nn.conv(x, w),
             nn.depthwise_conv(x, depthwise),
             nn.linear(x, matrix),
-            nn.batch_norm(x, scale, scale, (scale, scale)),
-            nn.batch_norm(x, scale, scale, (scale, scale), mode="running"),
+            nn.batch_norm(x, scale, scale, stats=(scale, scale)),
+            nn.batch_norm(x, scale, scale, stats=(scale, scale), mode="running"),
             nn.layer_norm(x, scale, scale),
             nn.avg_pool(x, 3),
             nn.max_pool(x, 3),

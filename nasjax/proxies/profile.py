@@ -35,6 +35,14 @@ class IntervalProfile(NamedTuple):
         return lists | {"interval": None if self.interval is None else list(self.interval), "num_archs": self.num_archs}
 
 
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> IntervalProfile:
+        """Inverse of `to_json`."""
+        arrays = [np.asarray(fields[f], np.float64) for f in ("mean", "deviation", "z")]
+        interval = fields["interval"]
+        return cls(*arrays, None if interval is None else (interval[0], interval[1]), fields["num_archs"])
+
+
 def choose_interval(mean: np.ndarray, *, threshold: float = 1.0) -> tuple[np.ndarray, tuple[int, int] | None]:
     """The spike rule.
 
@@ -100,7 +108,7 @@ def profile_interval(
 ) -> IntervalProfile:
     """Finds the layer interval of L-SWAG, without labels of architectures (spec A.5).
 
-    Draws random valid architectures, measures the standard deviation of every weight's gradient over
+    Draws random architectures, measures the standard deviation of every weight's gradient over
     mini-batches, averages log sigma by depth-percentile bin and applies `choose_interval`.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -310,10 +311,26 @@ def _resolve_intervals(
         config = LswagConfig(**options)
         shared: dict[str, Any] = {"num_batches": max(2, config.num_batches), "init": config.init, "norm": config.norm}
         name = tuple(shared.items())
+        description = {
+            "space": space.name,
+            "space_options": space.options,
+            "data": batches.fingerprint,
+            "precision": space.precision,
+            "key": np.asarray(jax.random.key_data(key)).tolist(),
+            "num_archs": profile_archs,
+            **shared,
+        }
+        context = f"profile-{fingerprint(description)}"
+        if name not in known and store is not None:
+            kept = dict(store.contexts()).get(context)
+            if kept is not None:
+                known[name] = IntervalProfile.from_json(json.loads(kept)["profile"])
         if name not in known:
             known[name] = profile_interval(
                 space, batches, key=jax.random.fold_in(key, 1), num_archs=profile_archs, **shared, **run_options
             )
+            if store is not None:
+                store.describe(context, description | {"profile": known[name].to_json()})
             _log.info("layer interval of %s: %s", proxy.name, known[name].interval)
         profiles[i] = known[name]
         resolved[i] = from_config(dataclasses.replace(config, interval=known[name].interval), name=proxy.name)

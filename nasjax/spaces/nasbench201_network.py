@@ -128,7 +128,7 @@ class _EdgeConfig(NamedTuple):
 
 
 def _normalise(y: Array, args: _EdgeArgs, norm: str) -> tuple[Array, Array, Array]:
-    out, stats = nn.batch_norm(y, args.scale, args.shift, (args.mean, args.var), mode=norm)
+    out, stats = nn.batch_norm(y, args.scale, args.shift, stats=(args.mean, args.var), mode=norm)
     assert stats is not None
     return out, stats[0], stats[1]
 
@@ -321,7 +321,7 @@ def forward(
     def norm(x: Array, *path: Any) -> tuple[Array, Array, Array]:
         pick = lambda tree: functools.reduce(lambda t, k: t[k], path, tree)  # noqa: E731
         y, new = nn.batch_norm(
-            x, pick(scale), pick(shift), (pick(stats["mean"]), pick(stats["var"])), mode=options.norm
+            x, pick(scale), pick(shift), stats=(pick(stats["mean"]), pick(stats["var"])), mode=options.norm
         )
         assert new is not None
         return y, new[0], new[1]
