@@ -181,5 +181,5 @@ def swap(
 
 
 def _check_count(name: str, option: str, value: int | None) -> None:
-    if value is not None and value < 1:
-        raise InputError(f"{name}: {option}={value}; allowed is a positive integer.")
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise InputError(f"{name}: {option}={value!r}; allowed is a positive integer.")

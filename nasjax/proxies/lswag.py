@@ -63,9 +63,10 @@ class LswagConfig:
         for option, allowed in _CHOICES.items():
             if getattr(self, option) not in allowed:
                 raise InputError(f"lswag: {option}={getattr(self, option)!r}; allowed are {', '.join(allowed)}.")
-        if self.num_batches < 1 or (self.num_batches < 2 and self.granularity == "batch"):
+        fewest = 2 if self.granularity == "batch" else 1
+        if not isinstance(self.num_batches, int) or self.num_batches < fewest:
             raise InputError(
-                f"lswag: num_batches={self.num_batches}; allowed is 2 or more (1 with granularity=sample): "
+                f"lswag: num_batches={self.num_batches!r}; allowed is 2 or more (1 with granularity=sample): "
                 "a variance needs two observations."
             )
         if isinstance(self.interval, tuple):

@@ -72,7 +72,7 @@ def choose_interval(mean: np.ndarray, *, threshold: float = 1.0) -> tuple[np.nda
     if low == high:
         left = safe[low - 1] if low > 0 else -np.inf
         right = safe[high + 1] if high < len(z) - 1 else -np.inf
-        low, high = (low - 1, high) if left > right else (low, high + 1)
+        low, high = (low - 1, high) if left > right or high == len(z) - 1 else (low, high + 1)
     return z, (low, high)
 
 

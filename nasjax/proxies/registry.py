@@ -23,6 +23,7 @@ _FACTORIES: dict[str, Callable[..., Proxy]] = {
     "zico": zico,
     "lswag": lswag,
 }
+_TEXT_OPTIONS = ("preset", "sign_guard")  # here "none" is a word, not None
 
 
 def names() -> tuple[str, ...]:
@@ -84,7 +85,8 @@ def parse(text: str | Sequence[str | Proxy], *, preset: str = "nbsz") -> tuple[P
                 option, sign, value = pair.partition("=")
                 if not sign:
                     raise InputError(f"Proxy {part!r}: {pair!r} is not of the form option=value.")
-                options[option.strip()] = value.strip() if option.strip() == "preset" else _value(value.strip())
+                option, value = option.strip(), value.strip()
+                options[option] = value if option in _TEXT_OPTIONS else _value(value)
             found.append(get(name.strip(), **({"preset": preset} | options)))
     unique = {(p.name, p.options): p for p in found}
     if not unique:
