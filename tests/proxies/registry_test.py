@@ -1,0 +1,106 @@
+"""Proxies by name and by text."""
+
+import pytest
+
+from nasjax.proxies import get, names, parse
+from nasjax.proxies.registry import column_names
+from nasjax.types import InputError
+
+EXPECTED = {"params", "flops", "grad_norm", "snip", "synflow", "nwot", "swap", "zico", "lswag"}
+
+
+def options(proxy):
+    return dict(proxy.options)
+
+
+def test_every_proxy_of_the_first_release_is_registered():
+    assert set(names()) >= EXPECTED
+    assert len(set(names())) == len(names())
+
+
+def test_text_gives_proxies_in_order_without_repetition():
+    assert [p.name for p in parse("lswag, zico,params,,zico")] == ["lswag", "zico", "params"]
+    assert [p.name for p in parse(["snip", "grad_norm,flops"])] == ["snip", "grad_norm", "flops"]
+    assert [p.name for p in parse("all")] == list(names())
+    assert [p.name for p in parse("swap,all")] == ["swap", *(n for n in names() if n != "swap")]
+
+
+def test_finished_proxies_pass_through():
+    own = get("swap", samples=4)
+    assert parse([own, "params"])[0] is own
+
+
+def test_options_in_text_have_their_types():
+    (proxy,) = parse("lswag:num_batches=3:interval=2-7:var_of=signed:psi_layers=all")
+    found = options(proxy)
+    assert found["num_batches"] == 3
+    assert found["interval"] == (2, 7)
+    assert (found["var_of"], found["psi_layers"]) == ("signed", "all")
+    assert options(parse("lswag:interval=none")[0])["interval"] is None
+    assert options(parse("lswag:sign_guard=none")[0])["sign_guard"] == "none"
+    assert options(parse("nwot:samples=16:init=normal")[0]) == {"init": "normal", "samples": 16}
+
+
+def test_a_preset_of_its_own_wins_over_the_common_one():
+    shared, own = parse("swap,swap:preset=nbsz", preset="paper")
+    assert options(shared) == {"init": "normal", "repeats": 32, "samples": 16}
+    assert options(own) == {"init": "torch", "repeats": 1, "samples": None}
+    assert options(parse("lswag", preset="paper")[0])["interval"] == "auto"
+    assert options(parse("lswag", preset="nbsz")[0])["interval"] is None
+    assert options(parse("nwot", preset="paper")[0])["samples"] == 128
+
+
+@pytest.mark.parametrize("preset", ["nbsz", "paper"])
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_a_label_is_read_back_as_the_same_proxy(name, preset):
+    proxy = get(name, preset=preset)
+    (again,) = parse(proxy.label)
+    assert (again.name, again.options, again.passes) == (proxy.name, proxy.options, proxy.passes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["lswag:interval=3-6:sign_guard=none:factors=lambda", "lswag:granularity=sample:norm=sample", "zico:var_of=abs"],
+)
+def test_a_label_with_options_is_read_back(text):
+    (proxy,) = parse(text)
+    (again,) = parse(proxy.label)
+    assert (again.options, again.passes) == (proxy.options, proxy.passes)
+
+
+def test_columns_carry_options_only_where_a_name_occurs_twice():
+    chosen = parse("zico,swap,swap:samples=8")
+    columns = column_names(chosen)
+    assert columns[0] == "zico"
+    assert len(set(columns)) == 3
+    assert columns[2] == chosen[2].label == "swap:init=torch:repeats=1:samples=8"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lswagg", ["'lswagg'", "'lswag'", "Allowed", "params"]),
+        ("synfloww,params", ["'synfloww'", "'synflow'"]),
+        ("qqqqq", ["'qqqqq'", "Allowed"]),
+        ("lswag:num_batch=2", ["'num_batch'", "'num_batches'"]),
+        ("swap:sample=2", ["'sample'", "'samples'"]),
+        ("params:init=torch", ["'init'", "preset"]),
+        ("lswag:num_batches", ["'num_batches'", "option=value"]),
+        ("lswag:preset=best", ["'best'", "paper", "nbsz"]),
+        ("params:preset=best", ["'best'", "paper", "nbsz"]),
+        ("lswag:var_of=square", ["'square'", "abs", "signed"]),
+        ("lswag:num_batches=many", ["'many'", "2 or more"]),
+        ("lswag:interval=early", ["'early'", "low-high"]),
+        ("zico:num_batches=1", ["num_batches=1"]),
+        ("nwot:samples=0", ["samples=0", "positive"]),
+        ("nwot:samples=few", ["'few'", "positive"]),
+        ("swap:repeats=-1", ["repeats=-1", "positive"]),
+        ("", ["No proxy", "lswag"]),
+        (" , ", ["No proxy"]),
+    ],
+)
+def test_bad_text_names_what_is_wrong_and_what_is_allowed(text, words):
+    with pytest.raises(InputError) as error:
+        parse(text)
+    for word in words:
+        assert word in str(error.value)
