@@ -137,6 +137,8 @@ def _weight(args: _EdgeArgs, op: int) -> Array:
     return args.pointwise if op == POINTWISE else args.kernel
 
 
+# Inner jit: six edges of a stage are traced once.
+@functools.partial(jax.jit, static_argnums=0)
 def _edge_value(
     config: _EdgeConfig, op: Array, node: Array, args: _EdgeArgs
 ) -> tuple[tuple[Array, Array, Array], Array]:
@@ -159,6 +161,7 @@ def _edge_value(
     return lax.switch(op, branches)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def _edge_gradient(
     config: _EdgeConfig, op: Array, node: Array, args: _EdgeArgs, moments: PyTree, y: Array, dout: Array
 ) -> tuple[Array, _EdgeArgs, PyTree]:
