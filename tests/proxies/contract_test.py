@@ -1,0 +1,165 @@
+"""What every registered proxy promises, on a tiny space, with one compiled program."""
+
+import dataclasses
+import importlib
+
+import jax
+import numpy as np
+import pytest
+
+import nasjax
+from nasjax.data import Batches
+from nasjax.proxies import names
+from nasjax.spaces.nasbench201 import NasBench201
+
+SPACE = NasBench201(channels=2, cells=1, num_classes=4, image_size=8)
+DEAD = 2
+ARCHS = (
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+    "|skip_connect~0|+|none~0|nor_conv_1x1~1|+|nor_conv_3x3~0|avg_pool_3x3~1|none~2|",
+    "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|nor_conv_1x1~2|",
+    "|none~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|",
+    "|nor_conv_1x1~0|+|avg_pool_3x3~0|skip_connect~1|+|none~0|nor_conv_3x3~1|nor_conv_1x1~2|",
+    "|avg_pool_3x3~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|",
+)
+PROXIES = names()
+RANDOM = tuple(n for n in PROXIES if n not in ("params", "flops"))  # depend on the weights
+# The same program however it is cut up, so last bits alone may differ.
+SAME = {"rtol": 1e-9, "atol": 0}
+score_module = importlib.import_module("nasjax.proxies.score")  # the package's name `score` is the function
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def batches():
+    rng = np.random.default_rng(0)
+    return Batches.from_arrays(
+        rng.normal(size=(16, 8, 8, 3)), np.arange(16) % 4, batch_size=8, num_batches=2, dtype="float64", num_classes=4
+    )
+
+
+@pytest.fixture(scope="module")
+def run(batches):
+    def run(archs, *, seed=0, chunk=4, proxies="all", **options):
+        return nasjax.score(
+            SPACE, list(archs), batches, proxies, key=jax.random.key(seed), engine="jit", chunk=chunk, **options
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def result(run):
+    return run(ARCHS)
+
+
+@pytest.fixture(scope="module")
+def reversed_result(run):
+    return run(ARCHS[::-1])
+
+
+@pytest.fixture(scope="module")
+def single_result(run):
+    return run(ARCHS[:1])
+
+
+@pytest.fixture(scope="module")
+def other_key(run):
+    return run(ARCHS, seed=1)
+
+
+def columns(result):
+    """Every numeric table of a result, by proxy."""
+    return {n: (result.scores[n], result.raw[n], result.valid[n].astype(float)) for n in result.scores}
+
+
+def test_every_proxy_has_a_column(result):
+    assert set(result.scores) == set(PROXIES)
+    assert result.archs == list(ARCHS)
+    assert list(result.table()["arch"]) == list(ARCHS)
+    assert (result.seconds > 0).all()
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_valid_architectures_have_finite_scores(name, result):
+    alive = np.arange(len(ARCHS)) != DEAD
+    np.testing.assert_array_equal(result.valid[name], alive)
+    assert np.isfinite(result.scores[name][alive]).all()
+    assert all(("path" in text) == (i == DEAD) for i, text in enumerate(result.reasons[name]))
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_a_dead_architecture_is_last(name, result):
+    order = result.ranking(name)
+    assert sorted(order) == list(range(len(ARCHS)))
+    assert order[-1] == DEAD
+    assert (np.diff(result.scores[name][order[:-1]]) <= 0).all()
+    assert not result.table()["valid"][DEAD]
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_scores_tell_architectures_apart(name, result):
+    # Eight images have 256 patterns, which larger cells nearly exhaust.
+    assert len(set(result.scores[name][result.valid[name]])) > (1 if name == "swap" else 2)
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_order_does_not_matter(name, result, reversed_result):
+    for there, back in zip(columns(result)[name], columns(reversed_result)[name], strict=True):
+        np.testing.assert_allclose(back[::-1], there, **SAME)
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_alone_is_as_in_a_batch(name, result, single_result):
+    for many, one in zip(columns(result)[name], columns(single_result)[name], strict=True):
+        np.testing.assert_allclose(one, many[:1], **SAME)
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_the_key_decides(name, run, result, other_key):
+    different = not np.allclose(result.scores[name][:2], other_key.scores[name][:2], rtol=1e-12, atol=0)
+    assert different == (name in RANDOM and name != "swap") or name == "swap"
+
+
+def test_the_same_key_gives_the_same_bits(run, result):
+    again = run(ARCHS)
+    for name in PROXIES:
+        for a, b in zip(columns(result)[name], columns(again)[name], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_repeated_architectures_have_one_score(run, result):
+    twice = run((*ARCHS[:2], ARCHS[0]))
+    for name in PROXIES:
+        np.testing.assert_allclose(twice.scores[name], result.scores[name][[0, 1, 0]], **SAME)
+
+
+def test_a_second_population_does_not_retrace(run, result):
+    def traces():
+        return {name: mapped.trace_count for name, mapped in score_module._PROGRAMS.items()}
+
+    before = traces()
+    others = SPACE.encode(np.asarray(SPACE.sample(jax.random.key(5), 9)))
+    run(others)
+    assert traces() == before
+    mine = [n for k, n in before.items() if k[0] == dataclasses.replace(SPACE, precision="highest")]
+    assert 1 in mine
+
+
+def test_a_subset_of_proxies_has_the_same_scores(run, result):
+    cheap = run(ARCHS, proxies="flops,params")
+    for name in ("params", "flops"):
+        np.testing.assert_array_equal(cheap.scores[name], result.scores[name])
+
+
+@pytest.mark.slow
+def test_the_chunk_does_not_matter(run, result):
+    found = run(ARCHS, chunk=3)
+    for name in PROXIES:
+        for a, b in zip(columns(result)[name], columns(found)[name], strict=True):
+            np.testing.assert_allclose(b, a, **SAME)
