@@ -78,7 +78,8 @@ class NasBench201:
         Raises:
           InputError: an encoding is malformed; the message names the part.
         """
-        if isinstance(encodings, (str, int, tuple)):
+        numbers = isinstance(encodings, tuple) and not any(isinstance(e, (str, tuple, list)) for e in encodings)
+        if isinstance(encodings, (str, int)) or (numbers and encodings):
             encodings = [encodings]
         if isinstance(encodings, (np.ndarray, jax.Array)):
             return np.atleast_2d(cell201.check_arch(np.asarray(encodings)))
