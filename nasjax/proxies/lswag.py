@@ -70,7 +70,7 @@ class LswagConfig:
                 "a variance needs two observations."
             )
         if isinstance(self.interval, tuple):
-            low, high = self.interval
+            low, high = self.interval if len(self.interval) == 2 else (1, 0)
             if not 0 <= low <= high <= 9:
                 raise InputError(f"lswag: interval={self.interval}; allowed are bins 0 <= low <= high <= 9.")
         elif self.interval not in (None, "auto"):
@@ -95,21 +95,22 @@ def lambda_term(facts: Facts, p: GradientPass, config: LswagConfig) -> float:
 
 
 def _finish(facts: Facts, config: LswagConfig, gradient: GradientPass, activation: ActivationPass) -> Value:
-    value, note = 1.0, ""
+    factor, guarded, note = 1.0, 1.0, ""
     if config.factors != "psi":
-        value = lambda_term(facts, gradient, config)
-        if config.factors == "product" and config.sign_guard == "softplus" and value < _GUARD_BELOW:
-            if value <= 0:
-                note = f"Lambda = {value:.6g} is not positive; its softplus was used"
-            value = float(np.logaddexp(0.0, value))
+        factor = guarded = lambda_term(facts, gradient, config)
+        if config.factors == "product" and config.sign_guard == "softplus" and factor < _GUARD_BELOW:
+            if factor <= 0:
+                note = f"Lambda = {factor:.6g} is not positive; its softplus was used"
+            guarded = float(np.logaddexp(0.0, factor))
+    patterns = 1.0
     if config.factors != "lambda":
         stats = facts.stats[activation]
         if activation.intervals:
-            value *= float(stats["interval_patterns"][activation.intervals.index(config.bins)])
+            patterns = float(stats["interval_patterns"][activation.intervals.index(config.bins)])
         else:
             high = 9 if config.psi_layers == "all" else config.bins[1]
-            value *= float(stats["patterns"][: high + 1].sum())
-    return Value(value, value, note)
+            patterns = float(stats["patterns"][: high + 1].sum())
+    return Value(guarded * patterns, factor * patterns, note)
 
 
 def from_config(config: LswagConfig, *, name: str = "lswag") -> Proxy:

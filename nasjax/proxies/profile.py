@@ -38,9 +38,9 @@ class IntervalProfile(NamedTuple):
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> IntervalProfile:
         """Inverse of `to_json`."""
-        arrays = [np.asarray(fields[f], np.float64) for f in ("mean", "deviation", "z")]
-        interval = fields["interval"]
-        return cls(*arrays, None if interval is None else (interval[0], interval[1]), fields["num_archs"])
+        mean, deviation, z = (np.asarray(fields[f], np.float64) for f in ("mean", "deviation", "z"))
+        interval = None if fields["interval"] is None else (fields["interval"][0], fields["interval"][1])
+        return cls(mean, deviation, z, interval, fields["num_archs"])
 
 
 def choose_interval(mean: np.ndarray, *, threshold: float = 1.0) -> tuple[np.ndarray, tuple[int, int] | None]:
@@ -57,6 +57,8 @@ def choose_interval(mean: np.ndarray, *, threshold: float = 1.0) -> tuple[np.nda
     Returns:
       z float64 [10], and the inclusive interval or None.
     """
+    if not np.isfinite(mean).any():
+        return np.zeros(len(mean)), None
     center = np.nanmedian(mean)
     spread = np.nanmedian(np.abs(mean - center))
     z = np.zeros(len(mean)) if not spread > 0 else (mean - center) / spread
