@@ -1,7 +1,6 @@
 """Tests of nasjax.spaces.registry."""
 
 import dataclasses
-import importlib.util
 import sys
 import types
 
@@ -80,7 +79,6 @@ def test_the_space_judges_values(toy):
         registry.get_space("toy", width=0)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("nasjax.spaces.nasbench201") is None, reason="network not written yet")
 def test_nasbench201():
     space = registry.get_space("nasbench201", channels=4, cells=1)
     assert (space.channels, space.cells, space.num_classes, space.image_size) == (4, 1, 10, 32)
