@@ -6,7 +6,8 @@ import contextlib
 import os
 import pathlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from nasjax.types import InputError
 
@@ -33,7 +34,9 @@ def connect(path: pathlib.Path, *, read_only: bool) -> sqlite3.Connection:
         try:
             connection.execute(f"PRAGMA query_only = {int(read_only)}")
             connection.execute("PRAGMA synchronous = EXTRA")
-            _check(connection, path)
+            # One snapshot: another process may be making the tables between two statements.
+            with transaction(connection, path, "DEFERRED"):
+                _check(connection, path)
             if not read_only:
                 with transaction(connection, path):
                     _check(connection, path)
@@ -62,11 +65,20 @@ def _check(connection: sqlite3.Connection, path: pathlib.Path) -> None:
         raise sqlite3.DatabaseError(state)
 
 
+def fetch(connection: sqlite3.Connection, path: pathlib.Path, query: str, values: Sequence[Any]) -> list[Any]:
+    """Rows of a query; none where another process has made the file and not yet its tables."""
+    with transaction(connection, path, "DEFERRED"):
+        made = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' LIMIT 1").fetchone()
+        return connection.execute(query, values).fetchall() if made else []
+
+
 @contextlib.contextmanager
-def transaction(connection: sqlite3.Connection, path: pathlib.Path) -> Iterator[sqlite3.Connection]:
-    """All or nothing; takes the write lock at once, so that two writers queue and never deadlock."""
+def transaction(
+    connection: sqlite3.Connection, path: pathlib.Path, kind: str = "IMMEDIATE"
+) -> Iterator[sqlite3.Connection]:
+    """All or nothing; "IMMEDIATE" takes the write lock at once, so that two writers queue and never deadlock."""
     with clear_errors(path):
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"BEGIN {kind}")
         try:
             yield connection
             connection.execute("COMMIT")

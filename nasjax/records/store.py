@@ -244,10 +244,9 @@ class Store:
         rows: list[tuple[Any, ...]] = []
         for file in (f for f in _files(self._base) if f != self._path):
             connection = database.connect(file, read_only=True)
-            with contextlib.closing(connection), database.clear_errors(file):
-                rows += connection.execute(query, values).fetchall()
-        with database.clear_errors(self._path):
-            return rows + self._connection.execute(query, values).fetchall()
+            with contextlib.closing(connection):
+                rows += database.fetch(connection, file, query, values)
+        return rows + database.fetch(self._connection, self._path, query, values)
 
 
 def _base_file(path: pathlib.Path) -> pathlib.Path:

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 
 import pytest
 
@@ -76,6 +77,38 @@ def test_nothing_to_read(tmp_path):
     message = open_error(tmp_path / "absent", read_only=True)
     assert "No score store" in message and "launch.score" in message
     assert not (tmp_path / "absent").exists()
+
+
+def test_a_file_without_tables_yet_is_empty(tmp_path):
+    (tmp_path / "scores.sqlite").touch()
+    with Store.open(tmp_path, read_only=True) as store:
+        assert store.is_empty() and store.contexts() == []
+    with Store.open(tmp_path) as store:
+        store.put([row()])
+
+
+def test_readers_while_the_store_is_being_made(tmp_path):
+    errors = []
+
+    def read(path):
+        try:
+            while not errors:
+                if (path / "scores.sqlite").exists():
+                    with Store.open(path, read_only=True) as store:
+                        if not store.is_empty():
+                            return
+        except InputError as error:
+            errors.append(error)
+
+    for turn in range(20):
+        path = tmp_path / str(turn)
+        readers = [threading.Thread(target=read, args=(path,)) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        fill(path)
+        for reader in readers:
+            reader.join()
+    assert not errors
 
 
 def test_read_only_refuses_put(tmp_path):
