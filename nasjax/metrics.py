@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-import scipy.stats
 
 from nasjax.types import InputError
 
@@ -59,13 +58,15 @@ def kendall(x: Any, y: Any, *, nan: Nan = "raise") -> float:
     Raises:
       InputError: if shapes differ, fewer than two pairs are left, or there is a NaN.
     """
+    from scipy import stats  # takes a second to import
+
     x, y = _columns(nan, x=x, y=y)
     if np.all(x == x[0]) or np.all(y == y[0]):
         return math.nan
     # Ranks are finite and order as the values do, so that infinite ones are no trouble.
     # The method concerns a p-value that is not used; the fast one divides by zero for two pairs.
     method = "asymptotic" if len(x) > 2 else "exact"
-    return float(scipy.stats.kendalltau(_ranks(x), _ranks(y), method=method).statistic)
+    return float(stats.kendalltau(_ranks(x), _ranks(y), method=method).statistic)
 
 
 def precision_at_k(scores: Any, accuracies: Any, k: int, *, nan: Nan = "raise") -> float:

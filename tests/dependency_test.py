@@ -141,6 +141,8 @@ def test_importing_touches_no_device_and_no_configuration():
         "assert {k: v for k, v in jax.config.values.items()} == before, 'configuration changed'\n"
         "from jax.extend import backend; from jax._src import xla_bridge\n"
         "assert not xla_bridge.backends_are_initialized(), 'a device was touched'\n"
+        "import sys; heavy = {'pandas', 'matplotlib', 'scipy.stats', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, f'{heavy} would make every start slower'\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

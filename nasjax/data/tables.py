@@ -6,11 +6,14 @@ import difflib
 import functools
 import importlib.resources
 import os
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from nasjax.data import checks
 from nasjax.types import InputError
+
+# pandas takes longer to import than the rest of the package: only where a table is read.
+if TYPE_CHECKING:
+    import pandas as pd
 
 BUILTIN = ("nasbench201",)
 # Codes with leading zeros, which would be lost as numbers.
@@ -42,6 +45,8 @@ def load(name_or_path: str | os.PathLike, *, key: str = "arch") -> pd.DataFrame:
         near = difflib.get_close_matches(str(name_or_path), BUILTIN, n=1, cutoff=0.4)
         advice = f"did you mean '{near[0]}'?" if near else "give the path of a .csv or .csv.gz file"
         raise InputError(f"unknown table '{name_or_path}'; allowed: {', '.join(BUILTIN)}, or a file; do: {advice}")
+    import pandas as pd
+
     path = checks.existing_path(name_or_path)
     try:
         table = pd.read_csv(path, dtype=_TEXT_COLUMNS | {key: "str"})
@@ -66,6 +71,8 @@ def join(scores: pd.DataFrame, table: pd.DataFrame, *, on: str = "arch") -> tupl
       InputError: if a table lacks the column, holds an architecture twice (which one counts?), shares
         another column with the other, or nothing is common.
     """
+    import pandas as pd
+
     for name, frame in (("scores", scores), ("table", table)):
         if on not in frame.columns:
             raise InputError(_no_column(name, on, frame))
@@ -92,6 +99,8 @@ def join(scores: pd.DataFrame, table: pd.DataFrame, *, on: str = "arch") -> tupl
 @functools.cache
 def _builtin(name: str) -> pd.DataFrame:
     """A table of the package, read once."""
+    import pandas as pd
+
     asset = importlib.resources.files("nasjax.data") / "assets" / f"{name}.csv.gz"
     with asset.open("rb") as file:
         return pd.read_csv(file, compression="gzip", dtype=_TEXT_COLUMNS)
