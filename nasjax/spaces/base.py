@@ -154,6 +154,50 @@ class SearchSpace(Protocol):
         """The cell as a labelled graph."""
         ...
 
+    def signature(self, archs: Any) -> list[str]:
+        """What fixes tensor shapes, for each architecture of a population; one program serves those that share it."""
+        ...
+
+    def bind(self, signature: str) -> SearchSpace:
+        """The space for architectures of one signature, whose functions are traceable in the architecture.
+
+        A space of one signature returns itself.
+
+        Args:
+          signature: one of ``signature``.
+
+        Returns:
+          a space that differs in nothing else.
+        """
+        ...
+
+
+def bind_one(space: Any, arch: PyTree) -> Any:
+    """The space bound to the signature of one architecture.
+
+    Args:
+      space: search space.
+      arch: one architecture, not traced.
+
+    Returns:
+      the bound space.
+    """
+    return space.bind(space.signature(jax.tree.map(lambda a: np.asarray(a)[None], arch))[0])
+
+
+def by_signature(space: Any, archs: PyTree) -> list[tuple[Any, np.ndarray]]:
+    """Parts of a population that one program each serves.
+
+    Args:
+      space: search space.
+      archs: population.
+
+    Returns:
+      (bound space, indices int [m] in increasing order) of each signature, in the order of first appearance.
+    """
+    signatures = np.asarray(space.signature(archs))
+    return [(space.bind(text), np.flatnonzero(signatures == text)) for text in dict.fromkeys(signatures.tolist())]
+
 
 def architecture_keys(key: Array, encodings: Sequence[str]) -> Array:
     """One key an architecture: two words of a stable hash of its encoding folded into ``key``.

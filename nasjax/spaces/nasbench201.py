@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.spaces import cell201
+from nasjax.spaces import cell201, torch_layout
 from nasjax.spaces import nasbench201_network as network
 from nasjax.spaces.base import depth_bin
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
@@ -145,6 +145,11 @@ class NasBench201:
         """What fixes tensor shapes; one for the whole space."""
         return ["nasbench201"] * len(np.atleast_2d(np.asarray(archs)))
 
+    def bind(self, signature: str) -> NasBench201:
+        """The space itself."""
+        del signature
+        return self
+
     def _effective(self, archs: Any) -> Any:
         array = np.asarray(archs)
         return np.where(cell201.live_edges(array), array, 0) if self.drop_dead else array
@@ -260,6 +265,28 @@ class NasBench201:
                 names += [f"cells.{block}.{k}" for k in ("conv_a.op.1", "conv_b.op.1", "downsample.1")]
                 block += 1
         return (*names, "classifier")
+
+    def torch_places(self, arch: Any) -> dict[str, torch_layout.Place]:
+        """Where every tensor of the AutoDL network goes; see `nasjax.spaces.torch_layout`."""
+        weight, norm = torch_layout.weight, torch_layout.norm
+        places, block = weight("stem.0", "stem") | norm("stem.1", "stem"), 0
+        for s in range(3):
+            for c in range(self.cells):
+                for e, op in enumerate(np.asarray(arch)):
+                    if op in (network.POINTWISE, network.KERNEL):
+                        kind = "pointwise" if op == network.POINTWISE else "kernel"
+                        name = f"cells.{block}.layers.{e}.op"
+                        places |= weight(f"{name}.1", "stages", s, kind, index=(c, e))
+                        places |= norm(f"{name}.2", "stages", s, index=(c, e))
+                block += 1
+            if s < 2:
+                for part in ("conv_a", "conv_b"):
+                    places |= weight(f"cells.{block}.{part}.op.1", "reductions", s, part)
+                    places |= norm(f"cells.{block}.{part}.op.2", "reductions", s, part)
+                places |= weight(f"cells.{block}.downsample.1", "reductions", s, "shortcut")
+                block += 1
+        places |= norm("lastact.0", "head") | weight("classifier", "head")
+        return places | {"classifier.bias": ("params", ("bias",), None)}
 
     def layers(self, arch: Array) -> LayerTable:
         """The weight layers of an architecture, one row a slot; traceable.

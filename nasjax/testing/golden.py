@@ -10,17 +10,19 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nasjax import interop
 from nasjax.proxies import registry
-from nasjax.proxies.base import Facts
+from nasjax.proxies.base import Facts, Proxy
 from nasjax.proxies.lswag import LswagConfig, from_config
-from nasjax.proxies.passes import GradientPass, merge, run_with, to_host
-from nasjax.spaces import cell201
-from nasjax.spaces.registry import get_space
+from nasjax.proxies.passes import CostPass, GradientPass, merge, run_with, to_host
+from nasjax.proxies.score import part
+from nasjax.spaces.base import bind_one
+from nasjax.testing.kits import Entry, Kit
 from nasjax.types import InputError
 
 MEAN = np.array([0.4914, 0.4822, 0.4465], np.float32)
 STD = np.array([0.2470, 0.2435, 0.2616], np.float32)
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 class Quantity(NamedTuple):
@@ -102,20 +104,44 @@ def weights(params: list[Any], index: int) -> tuple[dict[str, np.ndarray], str]:
     return tensors, digest.hexdigest()
 
 
-def cifar_batches(path: str | pathlib.Path, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Images [2, 64, 32, 32, 3] and labels [2, 64] of the kit."""
-    if not pathlib.Path(path).is_file():
-        raise InputError(f"{path}: no such file; give the CIFAR-10 subset by --data.")
+def image_batches(
+    path: str | pathlib.Path, name: str, dtype: Any, *, size: int, mean: np.ndarray, std: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first two batches of a file of images.
+
+    Args:
+      path: folder of the file, or the file itself.
+      name: name of the file in the folder.
+      dtype: floating dtype; normalisation is in float32.
+      size: images a batch.
+      mean: float32 [3], of images in [0, 1].
+      std: float32 [3].
+
+    Returns:
+      images [2, size, height, width, 3] and labels int32 [2, size].
+
+    Raises:
+      InputError: no such file.
+    """
+    path = pathlib.Path(path)
+    path = path / name if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give {name}, or its folder, by --data.")
     with np.load(path) as file:
-        x, y = file["x_train"][:128], file["y_train"][:128]
-    x = ((x.astype(np.float32) / np.float32(255)) - MEAN) / STD
-    return x.astype(dtype).reshape(2, 64, 32, 32, 3), y.astype(np.int32).reshape(2, 64)
+        prefix = "x_train" if "x_train" in file.files else "x"
+        x, y = (file[prefix.replace("x", letter, 1)][: 2 * size] for letter in "xy")
+    x = ((x.astype(np.float32) / np.float32(255)) - mean) / std
+    return x.astype(dtype).reshape(2, size, *x.shape[1:]), y.astype(np.int32).reshape(2, size)
 
 
-def proxies() -> dict[str, Any]:
-    """Proxies behind the golden scores, by name."""
-    found: dict[str, Any] = {n: registry.get(n) for n in ("grad_norm", "snip", "nwot", "synflow", "zico")}
-    found["swap_S16"], found["swap_S64"] = registry.get("swap", samples=16), registry.get("swap")
+def cifar_batches(path: str | pathlib.Path, dtype: Any, *, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Images [2, size, 32, 32, 3] and labels [2, size] of CIFAR-10; see `image_batches`."""
+    return image_batches(path, "cifar10_subset.npz", dtype, size=size, mean=MEAN, std=STD)
+
+
+def _lswag_proxies() -> dict[str, Proxy]:
+    """Proxies behind ``lswag_f64``, by the dotted key of their value."""
+    found = {}
     for var in ("abs", "signed"):
         for where, interval in (("all", None), ("interval", (2, 6))):
             config = LswagConfig(var_of=var, interval=interval, factors="lambda")
@@ -141,147 +167,133 @@ def proxies() -> dict[str, Any]:
     return found
 
 
-class Computer:
-    """Computes the quantities of NAS-Bench-201 networks; compiled once."""
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray):
-        """Prepares the programs for images [2, 64, 32, 32, 3] and labels [2, 64]."""
-        self.space = get_space("nasbench201")
-        self.images, self.labels = images, labels
-        self.proxies = proxies()
-        wanted = [p for proxy in self.proxies.values() for p in proxy.passes]
-        self.served = merge(wanted)
-        self._passes = tuple(dict.fromkeys(self.served.values()))
-        space = self.space
-
-        def run(variables: Any, arch: Any, images: Any, labels: Any) -> Any:
-            stats = {repr(p): run_with(space, p, variables, arch, images, labels) for p in self._passes}
-            logits = {norm: space.apply(variables, arch, images[0], norm=norm) for norm in ("batch", "running")}
-            losses = {norm: space.loss(output, labels[0]) for norm, output in logits.items()}
-            table = space.layers(arch)
-            layers = {f: getattr(table, f) for f in ("active", "order", "depth", "bins")}
-            return stats, {n: o.logits for n, o in logits.items()}, losses, layers
-
-        self._run = jax.jit(run)
-
-    def __call__(self, entry: dict[str, Any], tensors: dict[str, np.ndarray]) -> list[Quantity]:
-        """All quantities of one golden entry that this version claims."""
-        space, arch = self.space, self.space.decode([entry["arch"]])[0]
-        variables = interop.from_torch(space, arch, tensors, dtype=self.images.dtype)
-        stats, logits, losses, layers = to_host(self._run(variables, arch, self.images, self.labels))
-        double = self.images.dtype == np.float64
-        golden = entry["f64" if double else "f32"]
-        tight = 1e-6 if double else 1e-4
-        found = [
-            Quantity("params", space.num_params(arch), entry["params"], 0),
-            Quantity("macs", space.flops(arch), entry["macs_conv_linear"], 0),
-            Quantity("flops_xautodl", round(float(cell201.flops_xautodl(arch)), 6), entry["flops_xautodl_M"], 1e-9),
-        ]
-        for mode, norm in (("train", "batch"), ("eval", "running")):
-            found += [
-                Quantity(
-                    f"logits_{mode}", logits[norm][:4].ravel(), number(golden[f"logits_{mode}_first4"]).ravel(), tight
-                ),
-                Quantity(f"logits_{mode}_l2", np.linalg.norm(logits[norm]), number(golden[f"logits_{mode}_l2"]), tight),
-                Quantity(f"loss_{mode}", losses[norm], number(golden[f"loss_{mode}"]), tight),
-            ]
-        from nasjax.proxies.score import part
-
-        table = space.layers(arch)._replace(**layers)
-        own = {p: part(p, server, stats) for p, server in self.served.items()}
-        facts = Facts(table, int(space.num_params(arch)), int(space.flops(arch)), own)
-        found += self._scores(entry, facts, double)
-        return found + self._layers(entry, facts, double)
-
-    def _scores(self, entry: dict[str, Any], facts: Facts, double: bool) -> list[Quantity]:
-        found = []
-        values = {name: proxy.finish(facts) for name, proxy in self.proxies.items()}
-        names = {
-            "naslib_grad_norm": "grad_norm",
-            "naslib_snip": "snip",
-            "naslib_nwot": "nwot",
-            "naslib_synflow_log": "synflow",
-            "zico": "zico",
-            "swap_S16": "swap_S16",
-            "swap_S64": "swap_S64",
-        }
-        # Three times the official codes' own float32-float64 gap.
-        loose = {"naslib_grad_norm": 6e-3, "naslib_snip": 3e-3, "zico": 3e-2}
-        for golden_name, name in names.items():
-            reference = number(entry["scores_f64"].get(golden_name, entry["scores_f32"].get(golden_name)))
-            if reference is None:
+def _kit_proxies(kit: Kit) -> dict[str, Proxy]:
+    """Proxies behind the golden scores of a kit, by golden key."""
+    found = {}
+    for key, proxy in kit.scores.items():
+        if isinstance(proxy, str):
+            if proxy.partition(":")[0] not in registry.names():
                 continue
-            value = values[name].score
-            if name == "synflow" and value == -np.inf:
-                value = 0.0  # the suite writes 0 for a disconnected network
-            counts = golden_name.startswith("swap")
-            # The official counts are from float32 runs: a neuron within rounding of zero may fall either way.
-            units = 0 if double and golden_name == "swap_S64" else 3 / max(reference, 1.0)
-            tolerance = units if counts else (1e-6 if double else loose.get(golden_name, 1e-6))
-            found.append(Quantity(golden_name, value, reference, tolerance))
-        own = entry["lswag_f64"]
-        for group in ("lambda", "psi", "lswag"):
-            for key, reference in own[group].items():
-                value = values[f"{group}.{key}"].score
-                exact = double and group == "psi"
-                tolerance = 0 if exact else (1e-6 if double else (1e-4 if group == "psi" else 3e-2))
-                found.append(Quantity(f"{group}.{key}", value, number(reference), tolerance))
-        found.append(Quantity("depth", int(facts.layers.depth), own["D"], 0))
-        return found
-
-    def _layers(self, entry: dict[str, Any], facts: Facts, double: bool) -> list[Quantity]:
-        gradient = GradientPass()
-        stats = facts.stats[gradient]
-        sums = stats["layers"]
-        with np.errstate(all="ignore"):
-            columns = {
-                "grad_norm_batch1": (sums["grad_norm"], 1e-6, 6e-3),
-                "snip_batch1": (sums["snip"], 1e-6, 6e-3),
-                "mean_std_signed": (sums["std"] / stats["weights"], 1e-6, 6e-3),
-                "n_nonzero_abs": (sums["nonzero_abs"], 0, np.inf),
-                "n_nonzero_signed": (sums["nonzero_signed"], 0, np.inf),
-                "loginvstd_abs": (np.log(sums["inv_std_abs"]), 1e-6, 3e-2),
-                "loginvstd_signed": (np.log(sums["inv_std_signed"]), 1e-6, 3e-2),
-                "zico_abs": (np.log(sums["ratio_abs"]), 1e-6, 3e-2),
-                "zico_signed": (np.log(sums["ratio_signed"]), 1e-6, 3e-2),
-            }
-        slots = np.flatnonzero(facts.layers.active)
-        slots = slots[np.argsort(facts.layers.order[slots])]
-        found = []
-        for slot, layer in zip(slots, entry["lswag_f64"]["layers"], strict=True):
-            if facts.layers.names[slot] != layer["name"] or facts.layers.bins[slot] != layer["bin"]:
-                found.append(Quantity("layer order and bin", 1, 0, 0, layer["name"]))
-            for name, (values, tight, loose) in columns.items():
-                if (
-                    (name == "mean_std_signed")
-                    and facts.layers.names[slot].startswith("cells.")
-                    and "layers" in layer["name"]
-                ):
-                    # An edge is one slot for two kernels; the count of the chosen one is the golden file's.
-                    values = values * stats["weights"] / layer["n_weights"]
-                if layer.get(name) is not None:
-                    tolerance = tight if double else loose
-                    found.append(Quantity(f"layer {name}", values[slot], number(layer[name]), tolerance, layer["name"]))
-        return found
+            (proxy,) = registry.parse(proxy)
+        found[key] = proxy
+    return found
 
 
-CLAIMED = (
-    "params",
-    "macs",
-    "logits_train",
-    "logits_eval",
-    "loss_train",
-    "loss_eval",
-    "naslib_grad_norm",
-    "naslib_snip",
-    "naslib_nwot",
-    "naslib_synflow_log",
-    "zico",
-    "swap_S16",
-    "swap_S64",
-    "lambda.abs_all",
-    "psi.all",
-    "lswag.abs_all_x_psi_all",
-    "layer grad_norm_batch1",
-    "layer loginvstd_abs",
-)
+def reference(entry: Entry, key: str) -> Any:
+    """The golden value of a score: float64 where there is one, else float32; None where it was not computed."""
+    for group in ("scores_f64", "scores_f32", "lswag_f64"):
+        value: Any = entry.get(group)
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None:
+            return number(value)
+    return None
+
+
+class Computer:
+    """Computes the quantities of the networks of one golden file; compiled once a signature."""
+
+    def __init__(self, kit: Kit, images: np.ndarray, labels: np.ndarray):
+        """Prepares the programs for images [2, batch, height, width, channels] and labels [2, batch]."""
+        self.kit, self.images, self.labels = kit, images, labels
+        self.proxies = _lswag_proxies() | _kit_proxies(kit)
+        self._run = jax.jit(self._program, static_argnums=(0, 1))
+
+    def __call__(self, entry: Entry, tensors: dict[str, np.ndarray]) -> list[Quantity]:
+        """All quantities of one golden entry that this version claims."""
+        kit, dtype = self.kit, self.images.dtype
+        double = dtype == np.float64
+        space = kit.space(entry)
+        arch = kit.arch(space, entry)
+        variables = kit.variables(space, arch, tensors, dtype)
+        wanted = {key: proxy for key, proxy in self.proxies.items() if reference(entry, key) is not None}
+        served = merge([*(p for proxy in wanted.values() for p in proxy.passes), GradientPass()])
+        passes = tuple(p for p in dict.fromkeys(served.values()) if not isinstance(p, CostPass))
+        bound = bind_one(space, arch)
+        stats, logits, losses, tables = to_host(self._run(bound, passes, variables, arch, self.images, self.labels))
+        found = [
+            Quantity("params", int(space.num_params(arch)), entry["params"], 0),
+            *([Quantity("macs", int(space.flops(arch)), entry["macs_conv_linear"], 0)] * ("macs_conv_linear" in entry)),
+            *(Quantity(name, *values) for name, values in kit.extra(space, arch, entry).items()),
+        ]
+        golden = entry["f64" if double else "f32"]
+        for mode in kit.modes:
+            found += _outputs(golden, mode, logits[mode], losses[mode], 1e-6 if double else 1e-4)
+        layers = space.layers(arch)._replace(**tables)
+        if kit.layer_names is not None:
+            layers = layers._replace(names=kit.layer_names(space, arch))
+        own = {p: part(p, server, stats) for p, server in served.items()}
+        facts = Facts(layers, int(space.num_params(arch)), int(space.flops(arch)), own)
+        found += [self._score(key, proxy, facts, entry, double) for key, proxy in wanted.items()]
+        found.append(Quantity("depth", int(layers.depth), entry["lswag_f64"]["D"], 0))
+        return found + _layers(entry, facts, double)
+
+    def _program(self, space: Any, passes: Any, variables: Any, arch: Any, images: Any, labels: Any) -> Any:
+        stats = {repr(p): run_with(space, p, variables, arch, images, labels) for p in passes}
+        outputs = {mode: space.apply(variables, arch, images[0], norm=norm) for mode, norm in self.kit.modes.items()}
+        losses = {mode: space.loss(output, labels[0]) for mode, output in outputs.items()}
+        table = space.layers(arch)
+        tables = {f: getattr(table, f) for f in ("active", "order", "depth", "bins")}
+        return stats, {mode: output.logits for mode, output in outputs.items()}, losses, tables
+
+    def _score(self, key: str, proxy: Proxy, facts: Facts, entry: Entry, double: bool) -> Quantity:
+        value, expected = proxy.finish(facts).score, reference(entry, key)
+        if key.endswith("synflow_log") and value == -np.inf:
+            value = 0.0  # the suite writes 0 for a disconnected network
+        group = key.partition(".")[0]
+        if group in ("lambda", "psi", "lswag"):
+            loose = 1e-4 if group == "psi" else 3e-2
+            tolerance = (0 if group == "psi" else 1e-6) if double else loose
+        elif key.startswith("swap"):
+            tolerance = 0 if double and key in self.kit.exact else 3 / max(expected, 1.0)
+        else:
+            tolerance = 1e-6 if double else self.kit.loose.get(key, 1e-6)
+        return Quantity(key, value, expected, tolerance)
+
+
+def _outputs(golden: dict[str, Any], mode: str, logits: np.ndarray, loss: Any, tolerance: float) -> list[Quantity]:
+    """Logits and loss of one mode, in the forms the file has."""
+    forms = {
+        f"logits{mode}_first4": (f"logits{mode}", logits[:4].ravel()),
+        f"logits{mode}_first4_c0to31": (f"logits{mode}", logits[:4, :32].ravel()),
+        f"logits{mode}_l2": (f"logits{mode}_l2", np.linalg.norm(logits)),
+        f"logits{mode}_sum": (f"logits{mode}_sum", logits.sum(-1)),
+        f"loss{mode}": (f"loss{mode}", loss),
+    }
+    return [
+        Quantity(name, value, np.ravel(number(golden[key])) if np.ndim(value) else number(golden[key]), tolerance)
+        for key, (name, value) in forms.items()
+        if key in golden
+    ]
+
+
+def _layers(entry: Entry, facts: Facts, double: bool) -> list[Quantity]:
+    """Gradient statistics of every layer, where the file has them."""
+    stats = facts.stats[GradientPass()]
+    sums = stats["layers"]
+    with np.errstate(all="ignore"):
+        columns = {
+            "grad_norm_batch1": (sums["grad_norm"], 1e-6, 6e-3),
+            "snip_batch1": (sums["snip"], 1e-6, 6e-3),
+            "mean_std_signed": (sums["std"], 1e-6, 6e-3),
+            "n_nonzero_abs": (sums["nonzero_abs"], 0, np.inf),
+            "n_nonzero_signed": (sums["nonzero_signed"], 0, np.inf),
+            "loginvstd_abs": (np.log(sums["inv_std_abs"]), 1e-6, 3e-2),
+            "loginvstd_signed": (np.log(sums["inv_std_signed"]), 1e-6, 3e-2),
+            "zico_abs": (np.log(sums["ratio_abs"]), 1e-6, 3e-2),
+            "zico_signed": (np.log(sums["ratio_signed"]), 1e-6, 3e-2),
+        }
+    slots = np.flatnonzero(facts.layers.active)
+    slots = slots[np.argsort(facts.layers.order[slots])]
+    found = []
+    for slot, layer in zip(slots, entry["lswag_f64"]["layers"], strict=True):
+        if facts.layers.names[slot] != layer["name"] or facts.layers.bins[slot] != layer["bin"]:
+            found.append(Quantity("layer order and bin", 1, 0, 0, layer["name"]))
+        for name, (values, tight, loose) in columns.items():
+            if layer.get(name) is not None:
+                # A slot may hold several kernels; the golden number of weights is that of the one in use.
+                value = values[slot] / (layer["n_weights"] if name == "mean_std_signed" else 1)
+                found.append(
+                    Quantity(f"layer {name}", value, number(layer[name]), tight if double else loose, layer["name"])
+                )
+    return found

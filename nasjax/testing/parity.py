@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nasjax.testing import golden
+from nasjax.testing import golden, kits
 from nasjax.types import InputError
 
 
@@ -25,7 +25,7 @@ def check(
 
     Args:
       path: ``<space>.json``, with ``<space>_params.json`` beside it.
-      data: the CIFAR-10 subset; by default ``../data/cifar10_subset.npz`` from the file's folder.
+      data: folder of the images, or their file; by default ``../data`` from the file's folder.
       double: float64, or float32 with tolerances of a few official float32-float64 gaps.
 
     Returns:
@@ -36,10 +36,12 @@ def check(
     """
     path = pathlib.Path(path)
     file, params = golden.load(path)
-    if file["meta"]["space"] != "nasbench201":
-        raise InputError(f"{path}: space {file['meta']['space']!r}; this version claims nasbench201.")
-    data = path.resolve().parent.parent / "data" / "cifar10_subset.npz" if data is None else data
-    computer = golden.Computer(*golden.cifar_batches(data, np.float64 if double else np.float32))
+    try:
+        kit = kits.get(file["meta"]["space"])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    data = path.resolve().parent.parent / "data" if data is None else data
+    computer = golden.Computer(kit, *kit.batches(data, np.float64 if double else np.float32))
     found: dict[str, list[golden.Quantity]] = {}
     lines, good = [f"{path.name}: {len(file['archs'])} architectures, {'float64' if double else 'float32'}"], True
     for entry in file["archs"]:
@@ -58,7 +60,7 @@ def check(
         first = f"first layer off: {bad[0].where}" if bad and bad[0].where else ""
         lines.append(line + ("ok" if not bad else f"OUTSIDE ({len(bad)} of {len(quantities)}) {first}"))
         good = good and not bad
-    missing = [name for name in golden.CLAIMED if name not in found]
+    missing = [name for name in kit.claimed if name not in found]
     if missing:
         lines.append(f"  missing: {', '.join(missing)}")
     return lines, good and not missing
@@ -70,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m nasjax.testing.parity", description=__doc__)
     parser.add_argument("files", nargs="+", metavar="FILE", help="golden files, <space>.json")
-    parser.add_argument("--data", help="the CIFAR-10 subset the numbers were made with")
+    parser.add_argument("--data", help="folder of the images the numbers were made with, or their file")
     parser.add_argument("--float32", action="store_true", help="compare in float32, with wider tolerances")
     args = parser.parse_args(argv)
     good = True

@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+import re
 
 import jax
 import numpy as np
 import pytest
 
-from nasjax.testing import golden, parity
+from nasjax.testing import golden, kits, parity
 from nasjax.types import InputError
 
+CLAIMED = kits.get("nasbench201").claimed
 PARAMS = [["stem.0.weight", [4, 3, 3, 3], "weight"], ["stem.1.weight", [4], "norm_weight"], ["stem.1.bias", [4], "b"]]
 
 
@@ -29,8 +31,8 @@ def write(folder, **changes):
 @pytest.fixture
 def stub(monkeypatch, tmp_path):
     """Replaces the computation: every claimed quantity is found and exact, unless overwritten."""
-    quantities = {name: golden.Quantity(name, 1.0, 1.0, 1e-6) for name in golden.CLAIMED}
-    monkeypatch.setattr(golden, "Computer", lambda images, labels: lambda entry, tensors: list(quantities.values()))
+    quantities = {name: golden.Quantity(name, 1.0, 1.0, 1e-6) for name in CLAIMED}
+    monkeypatch.setattr(golden, "Computer", lambda kit, *batches: lambda entry, tensors: list(quantities.values()))
     np.savez(tmp_path / "cifar.npz", x_train=np.zeros((128, 32, 32, 3), np.uint8), y_train=np.arange(128) % 10)
     return quantities
 
@@ -99,7 +101,7 @@ def test_everything_in_tolerance(stub, tmp_path, capsys):
     assert run(tmp_path) == 0
     out = capsys.readouterr().out
     assert "nasbench201.json: 1 architectures, float64" in out and "OUTSIDE" not in out
-    assert all(name in out for name in golden.CLAIMED)
+    assert all(name in out for name in CLAIMED)
 
 
 def test_a_falsified_number_is_outside_and_names_the_first_layer(stub, tmp_path, capsys, monkeypatch):
@@ -140,13 +142,13 @@ def test_float32_is_an_option(stub, tmp_path, capsys):
         ("{not json", "not JSON"),
         ("{}", "not a golden file"),
         ('{"archs": [], "meta": {}}', "not a golden file"),
-        ('{"archs": [], "meta": {"space": "darts"}}', "space 'darts'"),
+        ('{"archs": [], "meta": {"space": "nowhere"}}', "space 'nowhere' has no golden kit; allowed: .*nasbench201"),
     ],
 )
 def test_files_that_are_of_no_use(stub, tmp_path, capsys, text, match):
     write(tmp_path).write_text(text)
     assert run(tmp_path) == 2
-    assert match in capsys.readouterr().err
+    assert re.search(match, capsys.readouterr().err)
 
 
 def test_files_that_are_absent(stub, tmp_path, capsys):
@@ -170,7 +172,8 @@ def test_files_that_are_absent(stub, tmp_path, capsys):
 @pytest.fixture(scope="module")
 def computer(shared):
     with jax.enable_x64(True):
-        return golden.Computer(*golden.cifar_batches(shared / "data" / "cifar10_subset.npz", np.float64))
+        kit = kits.get("nasbench201")
+        return golden.Computer(kit, *kit.batches(shared / "data", np.float64))
 
 
 @pytest.mark.slow
@@ -181,6 +184,6 @@ def test_golden_architectures(shared, computer, x64, index):
     tensors, digest = golden.weights(params[str(index)]["params"], index)
     assert digest == entry["sha256"]
     found = computer(entry, tensors)
-    assert set(golden.CLAIMED) <= {quantity.name for quantity in found}
+    assert set(CLAIMED) <= {quantity.name for quantity in found}
     off = [(q.name, q.where, q.error, q.tolerance) for q in found if not q.passes]
     assert not off
