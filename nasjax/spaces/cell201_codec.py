@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from nasjax.hashing import array_fingerprint
+from nasjax.spaces.dag import EDGES
 from nasjax.types import InputError
 
-EDGES: tuple[tuple[int, int], ...] = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 OPS: tuple[str, ...] = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NUM_EDGES = len(EDGES)
 NUM_OPS = len(OPS)

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.spaces.cell201_codec import EDGES, OPS, check_arch
+from nasjax.spaces import dag
+from nasjax.spaces.cell201_codec import OPS, check_arch
 from nasjax.types import Graph
 
-_NONE = OPS.index("none")
 _SKIP = OPS.index("skip_connect")
-_NO_PATH = "no path from input to output"
 
 
 def is_valid(arch: Any) -> Any:
@@ -29,10 +28,10 @@ def is_valid(arch: Any) -> Any:
       InputError: if ``arch`` is no architecture.
     """
     array = check_arch(arch)
-    valid = _reachable(array)[..., 3]
+    valid = dag.reachable(array)[..., 3]
     if array.ndim == 1:
-        return bool(valid), "" if valid else _NO_PATH
-    return valid, ["" if ok else _NO_PATH for ok in valid]
+        return bool(valid), "" if valid else dag.NO_PATH
+    return valid, ["" if ok else dag.NO_PATH for ok in valid]
 
 
 def live_edges(arch: Any) -> np.ndarray:
@@ -50,17 +49,7 @@ def live_edges(arch: Any) -> np.ndarray:
     Raises:
       InputError: if ``arch`` is no architecture.
     """
-    array = check_arch(arch)
-    reached = _reachable(array)
-    useful = np.zeros((*array.shape[:-1], 4), dtype=bool)
-    useful[..., 3] = True
-    live = np.zeros(array.shape, dtype=bool)
-    # Backwards through the targets: a node is useful once one of its outgoing edges is.
-    for edge, (source, target) in reversed(list(enumerate(EDGES))):
-        passes = (array[..., edge] != _NONE) & useful[..., target]
-        live[..., edge] = passes & reached[..., source]
-        useful[..., source] |= passes
-    return live
+    return dag.live_edges(check_arch(arch))
 
 
 def canonical(arch: Any) -> Any:
@@ -104,42 +93,10 @@ def to_graph(arch: Any) -> Graph:
     Raises:
       InputError: if ``arch`` is no architecture.
     """
-    ops = check_arch(arch).tolist()
-    kept = [edge for edge, op in enumerate(ops) if op != _NONE]
-    number = {edge: place for place, edge in enumerate(kept, start=1)}
-    output = len(kept) + 1
-    links = []
-    for edge in kept:
-        source, target = EDGES[edge]
-        if source == 0:
-            links.append((0, number[edge]))
-        links += [(number[other], number[edge]) for other in kept if EDGES[other][1] == source]
-        if target == 3:
-            links.append((number[edge], output))
-    return Graph(nodes=("input", *(OPS[ops[edge]] for edge in kept), "output"), edges=tuple(sorted(links)))
-
-
-def _reachable(array: np.ndarray) -> np.ndarray:
-    """Nodes that something from the input reaches, bool [..., 4]."""
-    reached = np.zeros((*array.shape[:-1], 4), dtype=bool)
-    reached[..., 0] = True
-    for edge, (source, target) in enumerate(EDGES):
-        reached[..., target] |= reached[..., source] & (array[..., edge] != _NONE)
-    return reached
+    return dag.to_graph(check_arch(arch).tolist(), OPS)
 
 
 @functools.cache
 def _output_text(ops: tuple[int, ...]) -> str:
     # The partition depends on how the terms sort as text, so the spelling is that of the benchmark.
-    texts = ["0"]
-    for node in (1, 2, 3):
-        terms = []
-        for op, (source, target) in zip(ops, EDGES, strict=True):
-            if target != node:
-                continue
-            if op == _NONE or texts[source] == "#":
-                terms.append("#")
-            else:
-                terms.append(texts[source] if op == _SKIP else f"({texts[source]})@{OPS[op]}")
-        texts.append("+".join(sorted(terms)))
-    return texts[-1]
+    return dag.text(ops, OPS, lambda op, source: op == _SKIP)

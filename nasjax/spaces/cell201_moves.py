@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from nasjax.spaces.cell201_codec import NUM_ARCHITECTURES, NUM_EDGES, NUM_OPS, check_arch, from_enumeration_index
+from nasjax.spaces import dag
+from nasjax.spaces.cell201_codec import NUM_ARCHITECTURES, NUM_OPS, check_arch, from_enumeration_index
 from nasjax.types import InputError
 
 
@@ -42,10 +42,7 @@ def neighbours(arch: Any) -> np.ndarray:
     array = check_arch(arch)
     if array.ndim != 1:
         raise InputError(f"architectures of shape {list(array.shape)}; allowed: [6]; do: take one at a time")
-    edge, op = np.divmod(np.arange(NUM_EDGES * NUM_OPS), NUM_OPS)
-    changed = np.repeat(array[None], NUM_EDGES * NUM_OPS, axis=0)
-    changed[np.arange(len(changed)), edge] = op
-    return changed[(changed != array).any(axis=1)]
+    return dag.neighbours(array, NUM_OPS)
 
 
 def sample(key: jax.Array, n: int) -> jax.Array:
@@ -61,9 +58,7 @@ def sample(key: jax.Array, n: int) -> jax.Array:
     Raises:
       InputError: if ``n`` is negative or no integer.
     """
-    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 0:
-        raise InputError(f"n={n!r} architectures; allowed: an integer >= 0; do: say how many to draw")
-    return jax.random.randint(key, (n, NUM_EDGES), 0, NUM_OPS, dtype=jnp.int32)
+    return dag.sample(key, n, NUM_OPS)
 
 
 def mutate(key: jax.Array, arch: Any, *, num_edges: int = 1) -> jax.Array:
@@ -81,14 +76,7 @@ def mutate(key: jax.Array, arch: Any, *, num_edges: int = 1) -> jax.Array:
     Raises:
       InputError: if ``num_edges`` is out of range.
     """
-    if not isinstance(num_edges, int) or isinstance(num_edges, bool) or not 1 <= num_edges <= NUM_EDGES:
-        raise InputError(f"num_edges={num_edges!r}; allowed: an integer 1..{NUM_EDGES}; do: change fewer edges")
-    arch = jnp.asarray(arch, dtype=jnp.int32)
-    edge_key, op_key = jax.random.split(key)
-    _, chosen = jax.lax.top_k(jax.random.uniform(edge_key, (NUM_EDGES,)), num_edges)  # without replacement
-    # A shift of 1..4 modulo 5 reaches each other operation once and never the old one.
-    shift = jax.random.randint(op_key, (num_edges,), 1, NUM_OPS, dtype=jnp.int32)
-    return arch.at[chosen].set((arch[chosen] + shift) % NUM_OPS)
+    return dag.mutate(key, arch, NUM_OPS, num_edges)
 
 
 def crossover(key: jax.Array, a: Any, b: Any) -> jax.Array:
@@ -102,6 +90,4 @@ def crossover(key: jax.Array, a: Any, b: Any) -> jax.Array:
     Returns:
       int32 [6].
     """
-    a = jnp.asarray(a, dtype=jnp.int32)
-    b = jnp.asarray(b, dtype=jnp.int32)
-    return jnp.where(jax.random.bernoulli(key, 0.5, a.shape), a, b)
+    return dag.crossover(key, a, b)

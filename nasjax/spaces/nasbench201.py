@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.spaces import cell201, torch_layout
+from nasjax.spaces import cell201, initial, torch_layout
 from nasjax.spaces import nasbench201_network as network
 from nasjax.spaces.base import depth_bin
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
@@ -188,8 +188,7 @@ class NasBench201:
           InputError: unknown law.
         """
         del arch
-        if law not in network.INIT_LAWS:
-            raise InputError(f"init law {law!r}: allowed are {', '.join(network.INIT_LAWS)}.")
+        law = initial.check_law(law)
         dtype = jnp.zeros(()).dtype if dtype is None else dtype
         return Variables(network.init_params(key, self._sizes, law, dtype), network.init_stats(self._sizes, dtype))
 

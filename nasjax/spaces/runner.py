@@ -1,0 +1,168 @@
+"""Walks through a network: picks each layer's arrays, collects statistics, taps and scale factors."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from nasjax import nn
+from nasjax.spaces.cells import rescale
+from nasjax.types import Array, InputError, PyTree, Site, Tap
+
+
+class Forward(NamedTuple):
+    """Static options of a forward pass.
+
+    Attributes:
+      norm: batch-norm mode.
+      precision: matrix precision.
+      rescale: keep activations in range, see `nasjax.spaces.cells.rescale`.
+    """
+
+    norm: str
+    precision: Any
+    rescale: bool
+
+
+def pick(tree: PyTree, path: tuple[Any, ...]) -> Any:
+    """The part of a tree at a path of keys."""
+    return functools.reduce(lambda part, key: part[key], path, tree)
+
+
+class Runner:
+    """The state of one forward pass. Trees are nested dictionaries; a path of names leads to a layer's part."""
+
+    def __init__(
+        self,
+        options: Forward,
+        params: PyTree,
+        stats: PyTree,
+        calls: dict[str, Array],
+        tap: Tap | None,
+        moments: PyTree | None,
+        dtype: Any,
+    ):
+        """Starts a pass.
+
+        Args:
+          options: static options.
+          params: "weights", "bias", "scale" and "shift".
+          stats: running "mean" and "var".
+          calls: activation calls of every tap site.
+          tap: called at every site, or None.
+          moments: tree of `nasjax.nn.Moments` shaped like the weights, or None.
+          dtype: floating dtype of the computation.
+        """
+        self.options, self.params, self.calls, self.tap, self.moments = options, params, calls, tap, moments
+        self.mean, self.var = _copy(stats["mean"]), _copy(stats["var"])
+        self.taps: dict[str, PyTree] = {}
+        self.log_scale = jnp.zeros((), dtype)
+
+    def twin(self, log_scale: Array) -> Runner:
+        """A runner that starts from this state, with another scale; for the branches of a switch."""
+        twin = Runner(self.options, self.params, self.stats, self.calls, None, self.moments, log_scale.dtype)
+        twin.log_scale = log_scale
+        return twin
+
+    @property
+    def stats(self) -> PyTree:
+        """Running statistics so far."""
+        return {"mean": self.mean, "var": self.var}
+
+    def own_moments(self, *path: Any) -> Any:
+        """Moments of a layer, or None."""
+        return None if self.moments is None else pick(self.moments, path)
+
+    def norm(self, x: Array, *path: Any) -> Array:
+        """Batch norm; its running statistics are updated."""
+        scale, shift = pick(self.params["scale"], path), pick(self.params["shift"], path)
+        own = (pick(self.mean, path), pick(self.var, path))
+        y, new = nn.batch_norm(x, scale, shift, stats=own, mode=self.options.norm)
+        assert new is not None
+        self.set_stats(new[0], new[1], *path)
+        return y
+
+    def set_stats(self, mean: Array, var: Array, *path: Any) -> None:
+        """New running statistics of a layer."""
+        pick(self.mean, path[:-1])[path[-1]] = mean
+        pick(self.var, path[:-1])[path[-1]] = var
+
+    def conv(self, x: Array, *path: Any, **options: Any) -> Array:
+        """Convolution with the weights at a path; options as of `nasjax.nn.conv`."""
+        weights = pick(self.params["weights"], path)
+        return nn.conv(x, weights, precision=self.options.precision, moments=self.own_moments(*path), **options)
+
+    def linear(self, x: Array, *path: Any) -> Array:
+        """Product with the matrix at a path, and its bias."""
+        weights = pick(self.params["weights"], path)
+        y = nn.linear(x, weights, precision=self.options.precision, moments=self.own_moments(*path))
+        return self.bias(y, *path)
+
+    def bias(self, x: Array, *path: Any) -> Array:
+        """Adds the bias at a path, scaled down as x has been."""
+        bias = pick(self.params["bias"], path)
+        if self.options.rescale:
+            bias = bias * jnp.exp(-self.log_scale)
+        return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+
+    def rectify(self, x: Array, name: str) -> Array:
+        """Rectifier behind a tap."""
+        self.read(x, name)
+        return jax.nn.relu(x)
+
+    def read(self, x: Array, name: str) -> None:
+        """Calls the tap."""
+        if self.tap is not None:
+            self.taps[name] = self.tap(Site(name, self.calls[name]), x)
+
+    def rescale(self, x: Array) -> Array:
+        """Brings x into range if asked for."""
+        x, self.log_scale = rescale(x, self.log_scale, self.options.rescale)
+        return x
+
+    def over_tiles(self, function: Callable[[Array], Array], tiles: Array) -> Array:
+        """Runs the same network on each tile in turn, and puts the features side by side.
+
+        Running statistics go from tile to tile; taps get the tiles as a leading axis, merged with that of
+        repeated cells.
+
+        Args:
+          function: tile [batch, ...] -> features [batch, features], with this runner.
+          tiles: float [tiles, batch, ...].
+
+        Returns:
+          float [batch, tiles x features].
+
+        Raises:
+          InputError: per-sample moments are asked for; a sample's gradient is the sum over its tiles.
+        """
+        if self.moments is not None:
+            raise InputError(
+                "Statistics of single samples' gradients are not available for jigsaw, whose layers see a sample "
+                "tile by tile; use granularity='batch', or leave out the proxies that read single samples."
+            )
+
+        def step(carry: tuple[PyTree, PyTree], tile: Array) -> Any:
+            self.mean, self.var = (_copy(tree) for tree in carry)
+            self.taps, self.log_scale = {}, jnp.zeros_like(self.log_scale)
+            features = function(tile)
+            return (self.mean, self.var), (features, self.taps, self.log_scale)
+
+        (self.mean, self.var), (features, taps, scales) = lax.scan(step, (self.mean, self.var), tiles)
+        self.log_scale = scales.max()
+        features = features * jnp.exp(scales - self.log_scale)[:, None, None]
+        self.taps = {}
+        for name, value in taps.items():
+            cells = self.calls[name].ndim > 1
+            self.taps[name] = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), value) if cells else value
+        return features.swapaxes(0, 1).reshape(features.shape[1], -1)
+
+
+def _copy(tree: PyTree) -> PyTree:
+    """The dictionaries of a tree anew, with the same leaves."""
+    return {key: _copy(part) for key, part in tree.items()} if isinstance(tree, dict) else tree
