@@ -24,7 +24,13 @@ def _window_sum(x: Array, axis: int, window: int, stride: int, low: int, high: i
 
 
 def avg_pool(
-    x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME", count_include_pad: bool = False
+    x: Array,
+    window: int,
+    *,
+    stride: int = 1,
+    padding: Padding = "SAME",
+    count_include_pad: bool = False,
+    fast: bool | None = None,
 ) -> Array:
     """Average pooling as shifted additions, first along rows and then along columns.
 
@@ -34,13 +40,14 @@ def avg_pool(
       stride: step.
       padding: "SAME", "VALID", an integer, or ((top, bottom), (left, right)).
       count_include_pad: whether padded positions count in the divisor.
+      fast: False leaves the backward to autodiff, which forward-mode derivatives need.
 
     Returns:
       float [batch, out_height, out_width, channels].
     """
     sides = pads_of(padding, x.shape[1:3], (window, window), (stride, stride), (1, 1))
     geometry = _Pool(window, stride, sides, x.shape[1:3], count_include_pad)
-    return _avg_pool(geometry, x) if stride == 1 else geometry.forward(x)
+    return _avg_pool(geometry, x) if stride == 1 and fast is not False else geometry.forward(x)
 
 
 class _Pool(NamedTuple):
