@@ -93,6 +93,43 @@ class LayerTable(NamedTuple):
 Tap = Callable[[Site, Array], PyTree]
 
 
+class Block(NamedTuple):
+    """A block of a network, in the order in which blocks are walked.
+
+    Attributes:
+      name: static name; repeated cells of a stage share one.
+      index: int32 [], number of the block in the network, the stem is 0.
+      position: int32 [], number among the blocks of its name.
+      active: bool []; False for a block that an architecture of smaller depth skips.
+      feature: static; whether the block's output is one of the network's feature maps. The last block, up to
+        the global pooling, is not.
+    """
+
+    name: str
+    index: Array | int
+    position: Array | int
+    active: Array | bool
+    feature: bool
+
+
+class Walk(NamedTuple):
+    """Result of walking a network block by block.
+
+    Attributes:
+      features: float [batch, ..., channels], what the global pooling reads.
+      stats: updated running statistics, same structure as ``Variables.stats``.
+      seen: name of a block -> what the visitor returned, stacked over the blocks that share the name.
+    """
+
+    features: Array
+    stats: PyTree
+    seen: dict[str, PyTree]
+
+
+BlockFunction = Callable[[Array], tuple[Array, PyTree]]  # input -> (output, running statistics)
+Visit = Callable[[Block, BlockFunction, Array], tuple[tuple[Array, PyTree], PyTree]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Graph:
     """An architecture's cell as a labelled directed acyclic graph.
