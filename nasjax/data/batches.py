@@ -26,7 +26,8 @@ class Batches:
 
     Attributes:
       images: float [num_batches, batch_size, height, width, channels], normalised.
-      labels: int32 [num_batches, batch_size], class indices.
+      labels: int32 [num_batches, batch_size], class indices; or other targets [num_batches, batch_size, ...],
+        see :meth:`with_targets`.
       num_classes: number of classes of the source.
       class_names: a name a class, or empty where the source has none.
       source: where the images came from.
@@ -55,6 +56,7 @@ class Batches:
         images: Any,
         labels: Any,
         *,
+        targets: Any = None,
         batch_size: int = 64,
         num_batches: int = 2,
         image_size: int | None = None,
@@ -71,7 +73,8 @@ class Batches:
 
         Args:
           images: uint8 (0..255) or float [n, height, width, channels].
-          labels: integers [n].
+          labels: integers [n]; not read if ``targets`` are given.
+          targets: other targets [n, ...], see :meth:`with_targets`; images are not resized along with them.
           batch_size: images a batch.
           num_batches: number of batches.
           image_size: height and width to resize the centre square to, in pixels; as it is by default.
@@ -98,8 +101,12 @@ class Batches:
         size = None if image_size is None else checks.count(image_size, "image_size")
         kind = _check_dtype(dtype)
         array = checks.images(images, source, square=size is None)
-        targets = checks.labels(labels, len(array), source)
-        number_of_classes = checks.classes(targets, num_classes, class_names, source)
+        if targets is None:
+            classes = checks.labels(labels, len(array), source)
+        else:
+            targets = checks.targets(targets, len(array), source)
+            classes = np.zeros(len(array), np.int64)
+        number_of_classes = checks.classes(classes, num_classes, class_names, source)
         checks.enough(len(array), batch_size, num_batches, source)
         if not normalize and (mean is not None or std is not None):
             raise InputError("mean or std given with normalize=False; allowed: one or the other; do: leave one out")
@@ -116,15 +123,37 @@ class Batches:
             own_mean, own_std = statistics(basis)
             mean, std = own_mean if mean is None else mean, own_std if std is None else std
         ready = normalise(picked, mean, std, kind)
-        return cls(
+        batches = cls(
             images=ready.reshape(num_batches, batch_size, *ready.shape[1:]),
-            labels=targets[chosen].astype(np.int32).reshape(num_batches, batch_size),
+            labels=classes[chosen].astype(np.int32).reshape(num_batches, batch_size),
             num_classes=number_of_classes,
             class_names=tuple(str(name) for name in class_names),
             source=source,
             mean=tuple(float(value) for value in mean),
             std=tuple(float(value) for value in std),
         )
+        return batches if targets is None else batches.with_targets(targets[chosen])
+
+    def with_targets(self, targets: Any) -> Batches:
+        """The same images with other targets, for tasks that are no classification.
+
+        Args:
+          targets: integers (class numbers of pixels, for example) or floats (values, images), in the order of
+            the images: [num_batches, batch_size, ...], or [num_batches * batch_size, ...].
+
+        Returns:
+          Batches whose ``labels`` are int32, or floats of the images' dtype. ``batches.with_targets(batches.images)``
+          asks for the images themselves.
+
+        Raises:
+          InputError: if they are no finite numbers, or not one an image.
+        """
+        array, lead = np.asarray(targets), (self.num_batches, self.batch_size)
+        if array.shape[:2] == lead:
+            array = array.reshape(-1, *array.shape[2:])
+        array = checks.targets(array, self.num_batches * self.batch_size, self.source)
+        array = array.astype(self.images.dtype if array.dtype.kind == "f" else np.int32)
+        return dataclasses.replace(self, labels=array.reshape(*lead, *array.shape[1:]))
 
     def __iter__(self) -> Iterator[Batch]:
         """Yields ``num_batches`` batches: images [batch_size, h, w, c], labels int32 [batch_size]."""

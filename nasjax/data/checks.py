@@ -155,6 +155,35 @@ def labels(value: Any, number: int, where: str) -> np.ndarray:
     return array.astype(np.int64)
 
 
+def targets(value: Any, number: int, where: str) -> np.ndarray:
+    """Checks targets that are no class numbers: values, masks, images.
+
+    Args:
+      value: what should be numbers [n, ...].
+      number: how many images there are.
+      where: where the targets come from, for the message.
+
+    Returns:
+      The targets as a NumPy array, unchanged.
+
+    Raises:
+      InputError: if they are no numbers, not one an image, or NaN or infinite.
+    """
+    array = np.asarray(value)
+    if array.ndim < 1 or array.dtype.kind not in "iuf":
+        raise InputError(
+            f"targets of {where} have shape {array.shape} and dtype {array.dtype}; allowed: numbers [{number}, ...]; "
+            "do: give an array of integers (class numbers) or floats (values)"
+        )
+    if len(array) != number:
+        raise InputError(
+            f"{where} has {len(array)} targets for {number} images; allowed: one target an image; do: make them agree"
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"targets of {where} hold NaN or infinity; allowed: finite values; do: remove or repair them")
+    return array
+
+
 def classes(array: np.ndarray, num_classes: int | None, names: Sequence[str] | None, where: str) -> int:
     """The number of classes: as given, else that of the names, else the largest label plus one.
 

@@ -162,3 +162,37 @@ def test_bad_arrays():
     with pytest.raises(InputError, match="image_size=N"):
         Batches.from_arrays(images[:, :4], labels, batch_size=5)
     assert Batches.from_arrays(images[:, :4], labels, batch_size=5, image_size=4).image_size == 4
+
+
+def test_other_targets():
+    batches = Batches.from_arrays(*make(8), batch_size=4, num_batches=2)
+    own = batches.with_targets(batches.images)
+    np.testing.assert_array_equal(own.labels, batches.images)
+    assert own.labels.dtype == np.float32 and own.fingerprint != batches.fingerprint
+    masks = np.arange(8 * 4, dtype=np.int64).reshape(8, 2, 2)
+    flat, stacked = batches.with_targets(masks), batches.with_targets(masks.reshape(2, 4, 2, 2))
+    assert flat == stacked and flat.labels.shape == (2, 4, 2, 2) and flat.labels.dtype == np.int32
+
+
+def test_targets_are_shuffled_with_the_images():
+    images, labels = make(8)
+    values = np.stack([labels, -labels], 1).astype(np.float64)
+    plain = Batches.from_arrays(*make(8), batch_size=4, num_batches=2)
+    own = Batches.from_arrays(images, None, targets=values, batch_size=4, num_batches=2)
+    np.testing.assert_array_equal(own.images, plain.images)
+    np.testing.assert_array_equal(own.labels, np.stack([plain.labels, -plain.labels], -1))
+
+
+@pytest.mark.parametrize(
+    ("targets", "match"),
+    [
+        (np.zeros((7, 2)), "7 targets for 8 images"),
+        (np.full((8, 2), np.nan), "NaN"),
+        (np.array(["a"] * 8), "allowed: numbers"),
+        (np.array(1.0), "allowed: numbers"),
+    ],
+)
+def test_targets_that_are_none(targets, match):
+    batches = Batches.from_arrays(*make(8), batch_size=4, num_batches=2)
+    with pytest.raises(InputError, match=match):
+        batches.with_targets(targets)
