@@ -149,7 +149,7 @@ def _edge_value(config: EdgeConfig, op: Array, node: Array, args: EdgeArgs) -> t
         if name in _CONVOLUTIONS:
             return lambda: convolved(name)
         pool = functools.partial(nn.avg_pool, node, 3, padding=1, fast=config.fast)
-        free = {"none": lambda: zero, "skip": lambda: node, "pool": pool}
+        free: dict[str, Any] = {"none": lambda: zero, "skip": lambda: node, "pool": pool}
         return lambda: idle(free[name]())
 
     return lax.switch(op, [branch(name) for name in config.ops])
@@ -187,7 +187,7 @@ def _edge_gradient(
     def branch(name: str) -> Any:
         if name in _CONVOLUTIONS:
             return lambda: convolved(name)
-        free = {
+        free: dict[str, Any] = {
             "none": lambda: jnp.zeros_like(node),
             "skip": lambda: dout,
             "pool": lambda: jax.vjp(lambda v: nn.avg_pool(v, 3, padding=1), node)[1](dout)[0],

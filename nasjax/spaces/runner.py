@@ -110,10 +110,10 @@ class Runner:
             bias = bias * jnp.exp(-self.log_scale)
         return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
-    def rectify(self, x: Array, name: str) -> Array:
-        """Rectifier behind a tap."""
+    def activation(self, x: Array, name: str, function: Callable[[Array], Array] = jax.nn.relu) -> Array:
+        """Activation function behind a tap."""
         self.read(x, name)
-        return jax.nn.relu(x)
+        return function(x)
 
     def read(self, x: Array, name: str) -> None:
         """Calls the tap."""
@@ -139,9 +139,10 @@ class Runner:
           float [batch, tiles x features].
 
         Raises:
-          InputError: per-sample moments are asked for; a sample's gradient is the sum over its tiles.
+          InputError: readers of single samples' gradients are given; a sample's gradient is the sum over its tiles.
         """
-        if self.moments is not None:
+        readers = (nn.Moments, nn.Signs)
+        if any(isinstance(n, readers) for n in jax.tree.leaves(self.moments, is_leaf=lambda n: isinstance(n, readers))):
             raise InputError(
                 "Statistics of single samples' gradients are not available for jigsaw, whose layers see a sample "
                 "tile by tile; use granularity='batch', or leave out the proxies that read single samples."

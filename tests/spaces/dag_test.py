@@ -36,7 +36,7 @@ def test_text_and_identity():
 def test_moves_keep_to_the_operations():
     keys = jax.random.split(jax.random.key(0), 200)
     cell = CELLS[1234]
-    changed = np.asarray(jax.vmap(lambda key: dag.mutate(key, cell, 4, 2))(keys))
+    changed = np.asarray(jax.jit(jax.vmap(lambda key: dag.mutate(key, cell, 4, 2)))(keys))
     assert ((changed != cell).sum(1) == 2).all() and changed.min() == 0 and changed.max() == 3
     assert set(map(tuple, dag.neighbours(cell, 4))) == {tuple(c) for c in CELLS if (c != cell).sum() == 1}
     drawn = np.asarray(dag.sample(jax.random.key(1), 500, 4))

@@ -1,0 +1,49 @@
+"""Layers in plain NumPy, to derive networks independently."""
+
+import types
+
+import numpy as np
+import pytest
+
+
+def norm(x, scale, shift, stats, mode, eps=1e-5):
+    """Batch norm of [batch, h, w, channels] in any mode."""
+    axes = {"batch": (0, 1, 2), "sample": (1, 2)}.get(mode)
+    if mode == "none":
+        return x
+    if axes is None:
+        mean, var = stats
+    else:
+        mean, var = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    return (x - mean) / np.sqrt(var + eps) * scale + shift
+
+
+def conv(x, w, stride=1):
+    """Convolution of odd kernels, padded by half of them."""
+    pad = w.shape[0] // 2
+    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    rows, columns = ((n - w.shape[0]) // stride + 1 for n in x.shape[1:3])
+    return sum(
+        x[:, i : i + stride * rows : stride, j : j + stride * columns : stride][:, :rows, :columns] @ w[i, j]
+        for i in range(w.shape[0])
+        for j in range(w.shape[1])
+    )
+
+
+def transposed_conv(x, w):
+    """What PyTorch's ConvTranspose2d(3, stride=2, padding=1, output_padding=1) does, by scattering.
+
+    The kernel is that of the equivalent convolution: axes (in, out) last, turned by half a turn.
+    """
+    batch, height, width, _ = x.shape
+    out = np.zeros((batch, 2 * height + 2, 2 * width + 2, w.shape[-1]))
+    for i in range(3):
+        for j in range(3):
+            out[:, i : i + 2 * height : 2, j : j + 2 * width : 2] += x @ w[2 - i, 2 - j]
+    return out[:, 1 : 1 + 2 * height, 1 : 1 + 2 * width]
+
+
+@pytest.fixture(scope="session")
+def plain():
+    """The layers above."""
+    return types.SimpleNamespace(norm=norm, conv=conv, transposed_conv=transposed_conv)
