@@ -10,6 +10,8 @@ Arrays are NHWC, kernels HWIO. Nothing here fixes a dtype.
 
 from __future__ import annotations
 
+from nasjax.nn.attention import RelativeTables as RelativeTables
+from nasjax.nn.attention import relative_attention as relative_attention
 from nasjax.nn.common import Moments as Moments
 from nasjax.nn.common import sample_moments as sample_moments
 from nasjax.nn.common import use_fast_backward as use_fast_backward
@@ -21,3 +23,7 @@ from nasjax.nn.norm import layer_norm as layer_norm
 from nasjax.nn.norm import probe as probe
 from nasjax.nn.pool import avg_pool as avg_pool
 from nasjax.nn.pool import max_pool as max_pool
+from nasjax.nn.readers import Fisher as Fisher
+from nasjax.nn.readers import Signs as Signs
+from nasjax.nn.readers import observe as observe
+from nasjax.nn.readers import split_readers as split_readers

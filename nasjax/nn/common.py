@@ -39,6 +39,11 @@ class Moments(NamedTuple):
         """Moments of nothing: four zero arrays of the weight's shape and dtype."""
         return cls(*(jnp.zeros_like(weight) for _ in range(4)))
 
+    @classmethod
+    def of_samples(cls, gradients: Array) -> Moments:
+        """Reduces gradients [n, ...] over the leading axis."""
+        return sample_moments(gradients)
+
 
 def sample_moments(gradients: Array) -> Moments:
     """Moments over the leading axis.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nasjax.nn.common import Moments, Padding, pad_axis, pads_of, pair, sample_moments
+from nasjax.nn.common import Padding, pad_axis, pads_of, pair
+from nasjax.nn.readers import observe, read, reads_samples
 from nasjax.types import Array, InputError
 
 
@@ -62,6 +63,9 @@ class _Depthwise(NamedTuple):
         rows = [jnp.stack([(tap * dy).sum(axes) for tap in row], -2) for row in taps]
         return jnp.stack(rows, -3)[..., None, :]
 
+    def sample_kernel_gradients(self, x: Array, dy: Array, kernel: tuple[int, int]) -> Array:
+        return self.kernel_gradient(x, dy, kernel, (1, 2))
+
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _depthwise(geometry: _Depthwise, x: Array, w: Array) -> Array:
@@ -81,29 +85,6 @@ def _depthwise_bwd(geometry: _Depthwise, saved: tuple[Array, Array], dy: Array) 
 _depthwise.defvjp(_depthwise_fwd, _depthwise_bwd)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _depthwise_moments(geometry: _Depthwise, x: Array, w: Array, moments: Moments) -> Array:
-    del moments
-    return geometry.forward(x, w)
-
-
-def _depthwise_moments_fwd(
-    geometry: _Depthwise, x: Array, w: Array, moments: Moments
-) -> tuple[Array, tuple[Array, Array]]:
-    del moments
-    return geometry.forward(x, w), (x, w)
-
-
-def _depthwise_moments_bwd(geometry: _Depthwise, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array, Moments]:
-    x, w = saved
-    summands = geometry.kernel_gradient(x, dy, (w.shape[0], w.shape[1]), (1, 2))
-    moments = sample_moments(summands * x.shape[0])
-    return geometry.input_gradient(dy, w, x.shape[1:3]), summands.sum(0), moments
-
-
-_depthwise_moments.defvjp(_depthwise_moments_fwd, _depthwise_moments_bwd)
-
-
 def depthwise_conv(
     x: Array,
     w: Array,
@@ -111,7 +92,7 @@ def depthwise_conv(
     stride: int | Sequence[int] = 1,
     padding: Padding = "SAME",
     dilation: int | Sequence[int] = 1,
-    moments: Moments | None = None,
+    moments: Any = None,
     fast: bool = True,
 ) -> Array:
     """Depthwise convolution as shifted multiply-adds, forward and backward.
@@ -122,7 +103,7 @@ def depthwise_conv(
       stride: step, one integer or (vertical, horizontal).
       padding: "SAME", "VALID", an integer, or ((top, bottom), (left, right)).
       dilation: spacing of kernel taps, one integer or a pair.
-      moments: dummy zero `Moments`, as in `conv`.
+      moments: zeros of a reader, as in `conv`.
       fast: False leaves the derivative to autodiff, which forward mode needs.
 
     Returns:
@@ -136,6 +117,6 @@ def depthwise_conv(
     strides, dilations = pair(stride, "stride"), pair(dilation, "dilation")
     pads = pads_of(padding, x.shape[1:3], w.shape[:2], strides, dilations)
     geometry = _Depthwise(strides, pads, dilations)
-    if moments is not None:
-        return _depthwise_moments(geometry, x, w, moments)
-    return _depthwise(geometry, x, w) if fast else geometry.forward(x, w)
+    if reads_samples(moments):
+        return read(geometry, x, w, moments)
+    return observe(_depthwise(geometry, x, w) if fast else geometry.forward(x, w), moments)

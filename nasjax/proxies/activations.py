@@ -1,17 +1,44 @@
-"""Statistics of activation patterns: sign bits, distinct patterns, and the NASWOT kernel."""
+"""The pass of activation patterns, and their statistics: sign bits, distinct patterns, the NASWOT kernel."""
 
 from __future__ import annotations
+
+import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nasjax.types import Array
+from nasjax.spaces.base import SearchSpace
+from nasjax.types import Array, InputError, PyTree, Site
 
 NUM_BINS = 10
 _ABSENT = NUM_BINS  # bin of a row that does not count
 _MIX = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F)
+
+
+@dataclasses.dataclass(frozen=True)
+class ActivationPass:
+    """Forward pass that reads activation patterns.
+
+    Attributes:
+      init: initialisation law.
+      norm: batch-norm mode.
+      samples: number of images, or None for one batch.
+      repeats: how many initialisations.
+      kernel: whether the NASWOT kernel is needed.
+      patterns: whether distinct patterns are counted.
+      intervals: further inclusive bin intervals for which distinct patterns are counted.
+    """
+
+    init: str = "torch"
+    norm: str = "batch"
+    samples: int | None = None
+    repeats: int = 1
+    kernel: bool = False
+    patterns: bool = False
+    intervals: tuple[tuple[int, int], ...] = ()
 
 
 def pack_signs(x: Array) -> Array:
@@ -133,3 +160,86 @@ def hamming_kernel(words: Array, multiplicity: Array, batch: int, dtype: jnp.dty
         return multiplicity.astype(dtype) * (both + neither)
 
     return lax.cond(multiplicity > 0, compute, lambda: jnp.zeros((batch, batch), dtype))
+
+
+def first_images(images: Array, samples: int | None) -> Array:
+    """The first images of all batches.
+
+    Args:
+      images: float [batches, batch, height, width, channels].
+      samples: how many, or None for one batch.
+
+    Returns:
+      float [samples, height, width, channels].
+
+    Raises:
+      InputError: fewer are given.
+    """
+    flat = images.reshape(-1, *images.shape[2:])
+    count = images.shape[1] if samples is None else samples
+    if count > flat.shape[0]:
+        raise InputError(f"{count} images needed, {flat.shape[0]} given; raise num_batches or batch_size.")
+    return flat[:count]
+
+
+def join(a: ActivationPass, b: ActivationPass) -> ActivationPass:
+    """One pass that serves two on the same network and input."""
+    return dataclasses.replace(
+        a,
+        kernel=a.kernel or b.kernel,
+        patterns=a.patterns or b.patterns,
+        intervals=tuple(dict.fromkeys((*a.intervals, *b.intervals))),
+    )
+
+
+def pack(site: Site, value: Array) -> Array:
+    """Tap that packs sign bits."""
+    del site
+    return pack_signs(value)
+
+
+def activation_statistics(
+    space: SearchSpace, p: ActivationPass, arch: PyTree, taps: dict[str, Array], batch: int, dtype: Any
+) -> PyTree:
+    """What the pass asks for, out of packed signs.
+
+    Args:
+      space: search space.
+      p: pass.
+      arch: architecture.
+      taps: what `pack` returned at every site.
+      batch: number of samples.
+      dtype: floating dtype of the kernel.
+
+    Returns:
+      see `nasjax.proxies.passes.run_with`.
+    """
+    calls = space.site_calls(arch)
+    sites = []  # (words [cells, neurons, words], calls [cells, 10])
+    for name, words in taps.items():
+        own = calls[name]
+        sites.append((words, own) if own.ndim == 2 else (words[None], own[None]))
+    out: dict[str, Array] = {}
+
+    def rows(select: Any) -> tuple[Array, Array]:
+        all_words = jnp.concatenate([w.reshape(-1, w.shape[-1]) for w, _ in sites])
+        bins = [
+            jnp.repeat(first_bin(select(c)), w.shape[1], total_repeat_length=w.shape[0] * w.shape[1]) for w, c in sites
+        ]
+        return all_words, jnp.concatenate(bins)
+
+    if p.patterns:
+        out["patterns"] = distinct_by_bin(*rows(lambda c: c))
+    if p.intervals:
+        counts = []
+        for low, high in p.intervals:
+            picked = rows(lambda c, low=low, high=high: interval_calls(c, low, high))
+            counts.append(distinct_by_bin(*picked).sum())
+        out["interval_patterns"] = jnp.stack(counts)
+    if p.kernel:
+        kernel = jnp.zeros((batch, batch), dtype)
+        for words, own in sites:
+            step = lambda k, wc: (k + hamming_kernel(wc[0], wc[1].sum(), batch, dtype), None)  # noqa: E731
+            kernel = lax.scan(step, kernel, (words, own))[0]
+        out["kernel"] = kernel
+    return out

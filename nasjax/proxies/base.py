@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from nasjax.proxies.passes import Pass
-from nasjax.types import LayerTable
+from nasjax.types import InputError, LayerTable
 
 PRESETS = ("paper", "nbsz")
 
@@ -51,6 +53,8 @@ class Proxy(NamedTuple):
       passes: passes whose statistics ``finish`` reads.
       finish: Facts -> Value, on the host in float64.
       version: raised when the same options give other numbers.
+      members: of a score of a population, the proxies that are ranked; see `nasjax.proxies.population`.
+      combine: of a score of a population, ranks float64 [members, n] -> scores [n].
     """
 
     name: str
@@ -58,6 +62,8 @@ class Proxy(NamedTuple):
     passes: tuple[Pass, ...]
     finish: Callable[[Facts], Value]
     version: int = 1
+    members: tuple[Proxy, ...] = ()
+    combine: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
     def label(self) -> str:
@@ -67,6 +73,16 @@ class Proxy(NamedTuple):
 
 def _text(value: Any) -> str:
     return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def check_count(name: str, option: str, value: int | None) -> None:
+    """Refuses an option that is neither None nor a positive integer.
+
+    Raises:
+      InputError: it is not.
+    """
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise InputError(f"{name}: {option}={value!r}; allowed is a positive integer.")
 
 
 def plain(score: float) -> Value:

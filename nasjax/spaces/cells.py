@@ -76,6 +76,10 @@ class CellConfig(NamedTuple):
         """Options of one edge."""
         return self.first if EDGES[number][0] == 0 else self.inner
 
+    def plain(self) -> CellConfig:
+        """The same without backward passes of the layers' own."""
+        return CellConfig(self.first._replace(fast=False), self.inner._replace(fast=False))
+
 
 def odd_positions(x: Array) -> Array:
     """Every second row and column from the second on, with a row and column of zeros where the last is missing."""
@@ -232,11 +236,12 @@ def cell(
       the four nodes; running means and variances of the edges, float [6, out].
     """
     del moments
-    return _cell_value(config, arch, x, edges)[0]
+    return _cell_value(config.plain(), arch, x, edges)[0]
 
 
 def _cell_fwd(config: CellConfig, arch: Array, x: Array, edges: tuple[EdgeArgs, ...], moments: Any) -> Any:
-    out, ys = _cell_value(config, arch, x, edges)
+    # What is differentiated further is this function, by forward mode (GraSP): layers with a vjp of their own refuse.
+    out, ys = _cell_value(config.plain(), arch, x, edges)
     return out, (arch, edges, moments, out[0][:3], ys)
 
 

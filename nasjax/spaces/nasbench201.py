@@ -254,6 +254,19 @@ class NasBench201:
                 parts.append(jnp.stack([terms["reductions"][s][k].sum() for k in ("conv_a", "conv_b", "shortcut")]))
         return jnp.concatenate([*parts, terms["head"].sum()[None]])
 
+    def weight_mask(self, arch: Array) -> PyTree:
+        """Which weights an architecture has: tree shaped like ``weights``, bool arrays that broadcast to them."""
+        arch = self._traced(arch)
+        shapes = network.weight_shapes(self._sizes)
+        mask = jax.tree.map(lambda s: jnp.ones((1,) * len(s), bool), shapes, is_leaf=initial.is_shape)
+        for stage in mask["stages"]:
+            stage |= {op: (arch == network.OPS.index(op))[None, :, None, None, None, None] for op in stage}
+        return mask
+
+    def named_weights(self, params: PyTree) -> PyTree:
+        """The parameters that PyTorch names "weight": ``weights`` and the scales of the norms."""
+        return params["weights"], params["scale"]
+
     def layer_names(self) -> tuple[str, ...]:
         """Slot names: the module names of the AutoDL network."""
         names, block = ["stem.0"], 0
