@@ -96,8 +96,72 @@ def _avg_pool_bwd(geometry: _Pool, saved: None, dy: Array) -> tuple[Array]:
 _avg_pool.defvjp(_avg_pool_fwd, _avg_pool_bwd)
 
 
+class _MaxPool(NamedTuple):
+    """Static description of a maximum pooling."""
+
+    window: int
+    stride: int
+    sides: Sides
+
+    def padded(self, x: Array) -> Array:
+        config = ((0, 0, 0), *((low, high, 0) for low, high in self.sides), (0, 0, 0))
+        return lax.pad(x, jnp.asarray(-jnp.inf, x.dtype), config)
+
+    def taps(self, x: Array, axis: int) -> list[Array]:
+        """One slice of padded x for each position in the window, along one axis."""
+        last = (x.shape[axis] - self.window) // self.stride * self.stride + 1
+        return [lax.slice_in_dim(x, i, i + last, stride=self.stride, axis=axis) for i in range(self.window)]
+
+    def forward(self, x: Array) -> Array:
+        x = self.padded(x)
+        for axis in (1, 2):
+            x = functools.reduce(jnp.maximum, self.taps(x, axis))
+        return x
+
+    def winner(self, x: Array) -> Array:
+        """Position in the window of the first largest value, row by row: int8, shape of the output."""
+        taps = [tap for row in self.taps(self.padded(x), 1) for tap in self.taps(row, 2)]
+        best, place = taps[0], jnp.zeros(taps[0].shape, jnp.int8)
+        for i, tap in enumerate(taps[1:], start=1):
+            better = tap > best
+            best, place = jnp.where(better, tap, best), jnp.where(better, jnp.int8(i), place)
+        return place
+
+    def gradient(self, x: Array, dy: Array) -> Array:
+        place, zero = self.winner(x), jnp.zeros((), dy.dtype)
+        parts = []
+        for i in range(self.window**2):
+            config = [(0, 0, 0)]
+            for start, size, (low, high), n in zip(
+                divmod(i, self.window), x.shape[1:3], self.sides, dy.shape[1:3], strict=True
+            ):
+                end = low + size + high - start - ((n - 1) * self.stride + 1)
+                config.append((start - low, end - high, self.stride - 1))
+            parts.append(lax.pad(jnp.where(place == i, dy, zero), zero, [*config, (0, 0, 0)]))
+        return functools.reduce(operator.add, parts)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _max_pool(geometry: _MaxPool, x: Array) -> Array:
+    return geometry.forward(x)
+
+
+def _max_pool_fwd(geometry: _MaxPool, x: Array) -> tuple[Array, Array]:
+    return geometry.forward(x), x
+
+
+def _max_pool_bwd(geometry: _MaxPool, x: Array, dy: Array) -> tuple[Array]:
+    return (geometry.gradient(x, dy),)
+
+
+_max_pool.defvjp(_max_pool_fwd, _max_pool_bwd)
+
+
 def max_pool(x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME") -> Array:
-    """Maximum pooling; padding never wins.
+    """Maximum pooling by shifted comparisons, forward and backward; padding never wins.
+
+    The gradient goes to the first of equal values, row by row, as in PyTorch. What autodiff derives from
+    ``lax.reduce_window`` is slow inside scan and switch on CPU.
 
     Args:
       x: float [batch, height, width, channels].
@@ -109,5 +173,4 @@ def max_pool(x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME
       float [batch, new height, new width, channels].
     """
     sides = pads_of(padding, x.shape[1:3], (window, window), (stride, stride), (1, 1))
-    pads = ((0, 0), *sides, (0, 0))
-    return lax.reduce_window(x, -jnp.inf, lax.max, (1, window, window, 1), (1, stride, stride, 1), pads)
+    return _max_pool(_MaxPool(window, stride, sides), x)
