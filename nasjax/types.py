@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
     Attributes:
       images: float [batch, height, width, channels], already normalised.
-      labels: int32 [batch], class indices.
+      labels: int32 [batch], class indices; other targets [batch, ...] for other tasks.
     """
 
     images: Array | np.ndarray
@@ -49,7 +49,7 @@ class Output(NamedTuple):
     """Result of a forward pass.
 
     Attributes:
-      logits: float [batch, num_classes].
+      logits: float [batch, num_classes], or [batch, height, width, num_classes] for a task of pixels.
       stats: updated running statistics, same structure as ``Variables.stats``.
       taps: dictionary of whatever the tap returned at every site, stacked over repeated cells.
     """
@@ -81,6 +81,7 @@ class LayerTable(NamedTuple):
       order: int32 [L]; forward position 1..depth of an active layer, 0 elsewhere.
       depth: int32 []; number of active weight layers.
       bins: int32 [L]; depth-percentile bin 0..9 of each active layer, -1 elsewhere.
+      units: static number of the block that each slot belongs to, in forward order; None: every layer by itself.
     """
 
     names: tuple[str, ...]
@@ -88,6 +89,7 @@ class LayerTable(NamedTuple):
     order: Array
     depth: Array
     bins: Array
+    units: tuple[int, ...] | None = None
 
 
 Tap = Callable[[Site, Array], PyTree]

@@ -1,0 +1,156 @@
+"""What a search space may offer beyond `nasjax.spaces.base.SearchSpace`; some proxies need it.
+
+A pass names the methods it needs; on a space without them it is refused with their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from nasjax.types import Array, PyTree, Variables, Visit, Walk
+
+ModuleVisit = Callable[[Array, Array], PyTree]
+ResponseVisit = Callable[[Array | int, Array, Array, Array], PyTree]
+
+
+class HasWeightMask(Protocol):
+    """A space that tells which weights an architecture has: l2_norm, GradSign, SNR."""
+
+    def weight_mask(self, arch: PyTree) -> PyTree:
+        """Tree shaped like ``weights``, bool arrays that broadcast to them; traceable."""
+        ...
+
+
+class HasNamedWeights(Protocol):
+    """A space that tells which parameters PyTorch names "weight": the tangent kernel of TE-NAS."""
+
+    def named_weights(self, params: PyTree) -> PyTree:
+        """Weights of convolutions, linear layers and norms, out of a tree shaped like the parameters."""
+        ...
+
+
+class HasBlocks(Protocol):
+    """A network that can be walked block by block: AZ-NAS, Zen."""
+
+    def blocks(self, variables: Variables, arch: PyTree, images: Array, visit: Visit, *, norm: str = "batch") -> Walk:
+        """Walks the network.
+
+        Args:
+          variables: what ``init`` makes.
+          arch: one architecture.
+          images: float [batch, height, width, channels].
+          visit: called as visit(block, function, x) in forward order, also inside loops, where ``function`` maps
+            the block's input x to (output, running statistics). It returns (function(x), statistic), so it may
+            differentiate the block with respect to x by the way, and the statistic stays small.
+          norm: batch-norm mode.
+
+        Returns:
+          features before the global pooling, running statistics, and the statistics by block name.
+        """
+        ...
+
+
+class HasModules(Protocol):
+    """A network that shows the output of every module of its official code: MeCo, Dextr."""
+
+    def modules(
+        self, variables: Variables, arch: PyTree, images: Array, visit: ModuleVisit, *, norm: str = "batch"
+    ) -> tuple[Array, list[PyTree]]:
+        """Shows the outputs of all modules; traceable by forward-mode derivatives.
+
+        Args:
+          variables: what ``init`` makes.
+          arch: one architecture.
+          images: float [batch, height, width, channels].
+          visit: called as visit(values, counts) on float [k, batch, height, width, channels], values of equal
+            shape, and int32 [k], how many modules of the official network, containers included, put out each;
+            0 for values that the architecture lacks.
+          norm: batch-norm mode.
+
+        Returns:
+          logits, and what the visitor returned, in forward order, with a leading axis for repeated cells.
+        """
+        ...
+
+
+class HasResponses(Protocol):
+    """A network that shows every rectifier's input beside its gradient: WRCor."""
+
+    def responses(
+        self,
+        variables: Variables,
+        arch: PyTree,
+        images: Array,
+        labels: Array,
+        visit: ResponseVisit,
+        *,
+        norm: str = "batch",
+    ) -> list[PyTree]:
+        """One forward and one backward pass of the mean loss.
+
+        Args:
+          variables: what ``init`` makes.
+          arch: one architecture.
+          images: float [batch, height, width, channels].
+          labels: int32 [batch].
+          visit: called as visit(index, values, cotangents, counts): number of the block, 0 for the first after
+            the stem; inputs of rectifiers float [k, batch, ...]; the gradients that flow back through each of
+            them alone, same shape; int32 [k], 1 where the architecture has the rectifier, else 0.
+          norm: batch-norm mode.
+
+        Returns:
+          what the visitor returned, in backward order, with a leading axis for repeated cells.
+        """
+        ...
+
+
+class ThinNetwork(Protocol):
+    """The cell alone, one channel wide, between image and last rectifier."""
+
+    def init(self, key: Array, arch: PyTree, *, law: str = "torch", dtype: Any = None) -> Variables:
+        """Random variables."""
+        ...
+
+    def codes(self, variables: Variables, arch: PyTree, images: Array) -> Array:
+        """Activation pattern of every sample.
+
+        Args:
+          variables: what ``init`` makes.
+          arch: one architecture.
+          images: float [batch, height, width, 1].
+
+        Returns:
+          bool [batch, neurons]; False where the architecture has no such neuron.
+        """
+        ...
+
+
+class HasThin(Protocol):
+    """A space whose cells can stand alone: the linear regions of TE-NAS."""
+
+    def thin(self) -> ThinNetwork:
+        """The thin network."""
+        ...
+
+
+class WeightRoles(NamedTuple):
+    """Weights of a vision transformer, or anything of their structure, by what they do.
+
+    Attributes:
+      attention: stacks of matrices [n, in, out] of the attention layers; zero where an architecture lacks one.
+      mlp: stacks of matrices of the other layers in the blocks.
+      head: [in, out], of the classifier.
+    """
+
+    attention: tuple[Array, ...]
+    mlp: tuple[Array, ...]
+    head: Array
+
+
+class HasRoles(Protocol):
+    """A vision transformer: DSS."""
+
+    def weights_by_role(self, weights: PyTree) -> WeightRoles:
+        """Sorts a tree shaped like ``weights``; the patch embedding has no role."""
+        ...
