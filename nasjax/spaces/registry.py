@@ -11,7 +11,12 @@ from nasjax.types import InputError
 
 # Name -> "module:class". The class is a frozen dataclass; its fields are the options. Modules are
 # imported on demand, so that looking up one space does not pay for the others.
-_SPACES = {"nasbench201": "nasjax.spaces.nasbench201:NasBench201"}
+_SPACES = {
+    "autoformer_base": "nasjax.spaces.autoformer:AutoFormerBase",
+    "autoformer_small": "nasjax.spaces.autoformer:AutoFormerSmall",
+    "autoformer_tiny": "nasjax.spaces.autoformer:AutoFormerTiny",
+    "nasbench201": "nasjax.spaces.nasbench201:NasBench201",
+}
 
 
 def names() -> tuple[str, ...]:

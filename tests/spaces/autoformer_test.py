@@ -13,6 +13,7 @@ from scipy.special import erf
 
 from nasjax import interop
 from nasjax.proxies import passes
+from nasjax.spaces import registry
 from nasjax.spaces.autoformer import AutoFormer, AutoFormerBase, AutoFormerSmall, AutoFormerTiny
 from nasjax.spaces.base import bind_one
 from nasjax.types import InputError, Variables
@@ -379,6 +380,13 @@ def test_every_product_has_the_precision(own, data):
     text = str(jax.make_jaxpr(jax.grad(loss))(own(MIXED).params))
     assert text.count("dot_general") > 20
     assert text.count("Precision.HIGH,") + text.count("HIGH)") >= text.count("dot_general")
+
+
+def test_registered_names():
+    for space in (AutoFormerTiny, AutoFormerSmall, AutoFormerBase):
+        made = registry.get_space(space().name, image_size=32, patch_size=8, num_classes=10)
+        assert made == space(image_size=32, patch_size=8, num_classes=10)
+        assert registry.get_space(made.name, **made.options) == made
 
 
 def test_names_widths_and_graph():
