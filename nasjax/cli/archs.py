@@ -100,19 +100,26 @@ def _read(path: pathlib.Path) -> list[tuple[str, str]]:
 
 def _decoded(space: Any, items: list[tuple[str, str]]) -> list[str]:
     try:
-        return list(dict.fromkeys(space.encode(space.decode([_value(item) for _, item in items]))))
+        return list(dict.fromkeys(space.encode(space.decode([value(item) for _, item in items]))))
     except InputError:
         for where, item in items:  # find the one at fault
             try:
-                space.decode([_value(item)])
+                space.decode([value(item)])
             except InputError as error:
                 raise InputError(f"{where}: {error}") from None
         raise
 
 
-def _value(text: str) -> Any:
-    """An index, a tuple of numbers, or an official string."""
-    if re.fullmatch(r"-?\d+", text):
+def value(text: str) -> Any:
+    """What a text stands for: an index, a tuple of numbers, or else the text.
+
+    Args:
+      text: an architecture as people write it. Digits with a leading zero are a code, no index.
+
+    Returns:
+      What the ``decode`` of a space takes.
+    """
+    if re.fullmatch(r"-?(0|[1-9]\d*)", text):
         return int(text)
     if re.fullmatch(r"[(\[]?\s*-?\d+(\s*,\s*-?\d+)+\s*,?\s*[)\]]?", text):
         return tuple(int(number) for number in re.findall(r"-?\d+", text))

@@ -20,7 +20,7 @@ from typing import Any
 from rich.table import Table as RichTable
 
 from nasjax import correlation, report
-from nasjax.cli import common
+from nasjax.cli import accuracies, common
 from nasjax.cli.options import option
 from nasjax.correlation import Correlations
 from nasjax.figures import Panel, correlation_figure, number, rank_grid, readable, scatter_grid
@@ -37,8 +37,8 @@ class CorrelateConfig:
                           section="What to compare", required=True)
     scores: str = option("", "CSV file of scores to read in place of the scores.csv of the workdir: a column arch, then"
                          " a column for each proxy.", section="What to compare")
-    table: str = option("nasbench201", "Accuracies: the name of a built-in table, or a CSV file with a column arch.",
-                        section="What to compare")
+    table: str = option("nasbench201", "Accuracies: the name of a built-in table, or a CSV file with a column arch, in"
+                        " any encoding of the space that the run scored.", section="What to compare")
     columns: str = option("", "Columns of the table to compare with, separated by commas; all by default.",
                           section="What to compare")
     top: float = option(0.1, "Which fraction of the architectures counts as the best, for the precision.",
@@ -61,9 +61,11 @@ def main(config: CorrelateConfig) -> None:
     """
     workdir = pathlib.Path(config.workdir)
     columns = [column.strip() for column in config.columns.split(",") if column.strip()]
+    scores = correlation.read_scores(config.scores or workdir)
+    space = None if config.scores else accuracies.space_of(workdir)
     found = correlation.correlate(
-        correlation.read_scores(config.scores or workdir),
-        config.table,
+        scores,
+        accuracies.load(config.table, space),
         columns=columns,
         top=config.top,
         num_bootstrap=config.bootstrap,

@@ -44,6 +44,8 @@ class ScoreConfig(common.RunConfig):
                                   section=_WHAT, kind=int, minimum=1)
     cells: int | None = option(None, "Cells a stage; the space's own number by default.", section=_WHAT, kind=int,
                                minimum=1)
+    space_options: str = option("", "Further options of the space, as name=value separated by commas; a wrong name is"
+                                " answered by a list of them.", section=_WHAT)
     num_classes: int | None = option(None, "Classes the network tells apart; those of the images by default.",
                                      section=_WHAT, kind=int, minimum=2)
     data: str = option("photos", "Images: photos (built in), npz:FILE[#split], folder:DIR (a folder a class), noise.",
@@ -153,7 +155,40 @@ def make_space(config: ScoreConfig, batches: Any) -> Any:
         "num_classes": config.num_classes or batches.num_classes,
         "image_size": batches.image_size,
     }
-    return nasjax.get_space(config.space, **{name: value for name, value in options.items() if value is not None})
+    given = {name: value for name, value in options.items() if value is not None}
+    return nasjax.get_space(config.space, **(given | space_options(config.space_options)))
+
+
+def space_options(text: str) -> dict[str, Any]:
+    """Reads ``--space_options``.
+
+    Args:
+      text: name=value pairs separated by commas.
+
+    Returns:
+      name -> whole number, number, true or false, or text.
+
+    Raises:
+      InputError: a part is of another form, or sets what has a flag of its own.
+    """
+    found: dict[str, Any] = {}
+    for part in (part.strip() for part in text.split(",") if part.strip()):
+        name, sign, value = (word.strip() for word in part.partition("="))
+        if not (name and sign and value):
+            raise InputError(f"--space_options={text}: {part!r} is not of the form name=value, as in stacks=2.")
+        if name in ("image_size", "num_classes", "precision"):
+            raise InputError(f"--space_options={text}: {name} has a flag of its own, --{name}.")
+        found[name] = _number(value)
+    return found
+
+
+def _number(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def settings(config: ScoreConfig, space: Any, batches: Any, chosen: list[str]) -> dict[str, Any]:

@@ -62,6 +62,22 @@ def test_strings_indices_and_tuples(space):
     assert archs.choose(KEY, space, f"{SECOND}; 7;(4, 0, 3, 1, 4, 3); {SECOND};") == [SECOND, official, naslib]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7", 7),
+        ("0", 0),
+        ("-3", -3),
+        ("00000012", "00000012"),  # a code of digits, no index
+        ("(4, 0, 3)", (4, 0, 3)),
+        ("1,2", (1, 2)),
+        ('{"matrix":[[0,1],[0,0]],"ops":[]}', '{"matrix":[[0,1],[0,0]],"ops":[]}'),
+    ],
+)
+def test_what_a_text_stands_for(text, expected):
+    assert archs.value(text) == expected
+
+
 def test_a_file_of_lines(space, tmp_path):
     path = tmp_path / "archs.txt"
     path.write_text(f"# my favourites\n{SECOND}\n\n{FIRST}  # the best\n7\n")

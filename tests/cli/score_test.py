@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nasjax.cli import score
 from nasjax.records import Store
+from nasjax.types import InputError
 
 DEAD = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 TINY = ("--channels=4", "--cells=1", "--image_size=8", "--data=noise", "--batch_size=8", "--num_batches=2",
@@ -259,3 +261,29 @@ def test_help(run):
     assert code == 0 and err == ""
     assert out.startswith("Scores neural architectures without training them")
     assert "Usage: python -m launch.score [--flag=value ...]" in out
+
+
+def test_space_options_are_numbers_or_words():
+    assert score.space_options("") == {}
+    assert score.space_options("stacks=2, width=0.5,drop_dead=True,task=jigsaw") == {
+        "stacks": 2, "width": 0.5, "drop_dead": True, "task": "jigsaw",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("stacks", "'stacks' is not of the form name=value"),
+        ("=2", "name=value"),
+        ("stacks=", "name=value"),
+        ("image_size=8", "image_size has a flag of its own, --image_size"),
+    ],
+)
+def test_bad_space_options(text, match):
+    with pytest.raises(InputError, match=match):
+        score.space_options(text)
+
+
+def test_an_unknown_space_option_names_the_known_ones(run_here, tmp_path):
+    code, _, err = run_here(f"--workdir={tmp_path}", "--space_options=stack=2", *TINY)
+    assert code == 2 and "option 'stack' of space 'nasbench201' is unknown; allowed: channels" in err
