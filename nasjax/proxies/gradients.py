@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from nasjax.proxies.base import Facts, Proxy, Value, plain
@@ -198,8 +196,6 @@ def snr(*, preset: str = "nbsz", saliency: str = "synflow", init: str = "torch")
 
     def finish(facts: Facts) -> Value:
         ratios = snr_of_layers(*layer_saliency(facts, p), facts.stats[w]["count"])
-        active = np.asarray(facts.layers.active)
-        total = float(ratios[active].sum())
-        return plain(total if not math.isnan(total) else math.nan)
+        return plain(float(ratios[np.asarray(facts.layers.active)].sum()))
 
     return Proxy("snr", (("init", init), ("saliency", saliency)), (p, w), finish)

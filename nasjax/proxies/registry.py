@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nasjax.proxies import classic
+from nasjax.proxies import classic, gradients, kernels
 from nasjax.proxies.base import Proxy
 from nasjax.proxies.lswag import LswagConfig, lswag, zico
 from nasjax.types import InputError
@@ -17,7 +17,17 @@ _FACTORIES: dict[str, Callable[..., Proxy]] = {
     "flops": classic.flops,
     "grad_norm": classic.grad_norm,
     "snip": classic.snip,
+    "plain": gradients.signed_saliency,
+    "l2_norm": gradients.l2_norm,
+    "fisher": gradients.fisher,
+    "grasp": gradients.grasp,
+    "gradsign": gradients.gradsign,
+    "gsnr": gradients.gsnr,
     "synflow": classic.synflow,
+    "snr": gradients.snr,
+    "jacob_cov": kernels.jacob_cov,
+    "epe_nas": kernels.epe_nas,
+    "te_ntk": kernels.te_ntk,
     "nwot": classic.nwot,
     "swap": classic.swap,
     "zico": zico,
