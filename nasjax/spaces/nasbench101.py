@@ -22,7 +22,6 @@ from nasjax.spaces.runner import Forward
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
 
 _NUM_BINS = 10
-_INNER = range(1, graph.NUM_INNER + 1)
 _SIGNATURE = "branches="
 
 
@@ -297,7 +296,8 @@ class NasBench101:
         a site of its own, "…/last".
 
         Returns:
-          "stem": int32 [10]; "stack{s}/input{v}", "stack{s}/vertex{v}", "stack{s}/output": int32 [cells, 10].
+          "stem": int32 [10]; "stack{s}/input", "stack{s}/vertex": int32 [cells x 5, 10], the vertices of a cell
+          together; "stack{s}/output": int32 [cells, 10].
         """
         return self._calls(arch)
 
@@ -308,10 +308,11 @@ class NasBench101:
         slots = hot[1:-1].reshape(self.stacks, self.cells, -1, _NUM_BINS)
         calls = {"stem": hot[0]}
         for s in range(self.stacks):
-            for i, part in enumerate([f"{p}{v}" for v in _INNER for p in ("input", "vertex")]):
-                calls[f"stack{s}/{part}"] = slots[s, :, i]
+            wider = graph.wide(pruned, sizes.extra(s))[None, :, None].astype(jnp.int32)
+            for i, part in enumerate(("input", "vertex")):
+                own = slots[s, :, i:-1:2]
+                calls[f"stack{s}/{part}"] = own.reshape(-1, _NUM_BINS)
                 if sizes.extra(s):
-                    wider = graph.wide(pruned, sizes.extra(s))[i // 2]
-                    calls[f"stack{s}/{part}/last"] = slots[s, :, i] * wider
+                    calls[f"stack{s}/{part}/last"] = (own * wider).reshape(-1, _NUM_BINS)
             calls[f"stack{s}/output"] = slots[s, :, -1]
         return calls

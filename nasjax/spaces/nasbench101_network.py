@@ -159,12 +159,14 @@ class _Cell(NamedTuple):
     """What is static in the cells of a stack.
 
     Attributes:
+      name: of the stack.
       unit: options of a vertex.
       projection: options of a projection.
       shares: channels of each concatenated vertex, in order.
       narrow: channels that every inner vertex has.
     """
 
+    name: str
     unit: UnitConfig
     projection: UnitConfig
     shares: tuple[int, ...]
@@ -174,66 +176,76 @@ class _Cell(NamedTuple):
 def _cell_config(options: Forward, sizes: Sizes, s: int) -> _Cell:
     shares = tuple(sizes.narrow(s) + (r < sizes.extra(s)) for r in range(sizes.branches))
     static = (options.norm, options.precision)
-    return _Cell(UnitConfig(*static, _VERTEX_OPS), UnitConfig(*static, _PROJECTION_OPS), shares, sizes.narrow(s))
+    vertex, projection = UnitConfig(*static, _VERTEX_OPS), UnitConfig(*static, _PROJECTION_OPS)
+    return _Cell(f"stack{s}", vertex, projection, shares, sizes.narrow(s))
 
 
-def _cell(config: _Cell, pruned: Pruned, held: Array, x: Array, own: PyTree) -> tuple[Array, PyTree, dict[str, Array]]:
-    """Output of a cell, its running statistics {"mean", "var"}, and the input of every rectifier by site.
+def _cell(
+    config: _Cell, pruned: Pruned, held: Array, x: Array, own: PyTree, calls: dict[str, Array], tap: Tap | None
+) -> tuple[Array, PyTree, dict[str, PyTree]]:
+    """Output of a cell, its running statistics {"mean", "var"}, and what the tap returned by site.
 
+    The vertices run in one scan over a buffer of their outputs: one body to compile, not five.
     Everything in a cell is a rectifier's output or a maximum of such, so not negative: a rectifier behind the
     pool changes nothing and spares a case.
     """
-    stats: PyTree = {"mean": {}, "var": {}}
-    seen: dict[str, Array] = {}
-    to_inner, to_output = pruned.matrix[0, 1:OUTPUT], pruned.matrix[0, OUTPUT]
-    inner = pruned.matrix[1:OUTPUT, 1:OUTPUT].astype(x.dtype)
 
-    def run(part: str, kind: Array, x: Array, site: str, index: int | None) -> Array:
-        at = (lambda a: a) if index is None else (lambda a: a[index])
-        args = Unit(*(at(own[field][part]) for field in Unit._fields))
-        moments = None if own["moments"] is None else jax.tree.map(at, own["moments"][part])
+    def run(part: str, kind: Array, x: Array, arrays: Unit, moments: PyTree) -> tuple[Array, tuple[Array, Array]]:
         static = config.unit if part == "vertex" else config.projection
-        z, mean, var = unit(static, kind, x, args, moments)
-        stats["mean"].setdefault(part, []).append(mean)
-        stats["var"].setdefault(part, []).append(var)
-        seen[site] = z
-        return jax.nn.relu(z)
+        z, mean, var = unit(static, kind, x, arrays, moments)
+        return z, (mean, var)
 
-    tensors: list[Array] = []
-    for t in range(NUM_INNER):
-        total = run("project", to_inner[t].astype(jnp.int32), x, f"input{t + 1}", t)
-        for source, tensor in enumerate(tensors):
-            total = total + inner[source, t] * tensor
-        if total.shape[-1] > config.narrow:  # a wider vertex is cut to the width of its reader
-            total = total * held[t].astype(x.dtype)[None, None, None]
-        tensors.append(run("vertex", pruned.kinds[t], total, f"vertex{t + 1}", t))
-    y = run("output", to_output.astype(jnp.int32), x, "output", None)
-    y = y + jnp.concatenate(_branches(config, pruned, tensors), -1)
-    for tree in stats.values():
-        tree |= {part: jnp.stack(tree[part]) for part in ("project", "vertex")} | {"output": tree["output"][0]}
-    return y, stats, seen
+    def read(site: str, z: Array, calls: dict[str, Array], ragged: bool) -> dict[str, PyTree]:
+        if tap is None:
+            return {}
+        name = f"{config.name}/{site}"
+        parts = {name: z[..., : config.narrow], f"{name}/last": z[..., config.narrow :]} if ragged else {name: z}
+        return {key: tap(Site(key, calls[key]), part) for key, part in parts.items()}
+
+    arrays = {part: Unit(*(own[field][part] for field in Unit._fields)) for part in ("project", "vertex", "output")}
+    moments = own["moments"] or dict.fromkeys(arrays)
+    width = arrays["vertex"].scale.shape[-1]
+    ragged = width > config.narrow
+
+    def vertex(tensors: Array, xs: Any) -> Any:
+        t, enters, kind, sources, held, arrays, moments, calls = xs
+        entry, entry_stats = run("project", enters, x, arrays["project"], moments["project"])
+        total = jax.nn.relu(entry) + (sources[:, None, None, None, None] * tensors).sum(0)
+        if ragged:  # a wider vertex is cut to the width of its reader
+            total = total * held[None, None, None]
+        z, stats = run("vertex", kind, total, arrays["vertex"], moments["vertex"])
+        taps = read("input", entry, calls, ragged) | read("vertex", z, calls, ragged)
+        return lax.dynamic_update_index_in_dim(tensors, jax.nn.relu(z), t, 0), ((entry_stats, stats), taps)
+
+    inner = ("project", "vertex")
+    xs = (
+        jnp.arange(NUM_INNER),
+        pruned.matrix[0, 1:OUTPUT].astype(jnp.int32),
+        pruned.kinds,
+        pruned.matrix[1:OUTPUT, 1:OUTPUT].T.astype(x.dtype),
+        held.astype(x.dtype),
+        {part: arrays[part] for part in inner},
+        {part: moments[part] for part in inner},
+        {name: own for name, own in calls.items() if own.ndim == 2},
+    )
+    empty = jnp.zeros((NUM_INNER, *x.shape[:3], width), x.dtype)
+    tensors, (inner_stats, taps) = lax.scan(vertex, empty, xs)
+    z, output_stats = run("output", pruned.matrix[0, OUTPUT].astype(jnp.int32), x, arrays["output"], moments["output"])
+    taps |= read("output", z, calls, False)
+    y = jax.nn.relu(z) + jnp.concatenate(_branches(config, pruned, tensors), -1)
+    named = dict(zip((*inner, "output"), (*inner_stats, output_stats), strict=True))
+    return y, {field: {part: own[i] for part, own in named.items()} for i, field in enumerate(("mean", "var"))}, taps
 
 
-def _branches(config: _Cell, pruned: Pruned, tensors: list[Array]) -> list[Array]:
+def _branches(config: _Cell, pruned: Pruned, tensors: Array) -> list[Array]:
     """The concatenated vertices, by their rank among those that the output reads."""
     ends = pruned.matrix[1:OUTPUT, OUTPUT]
     rank = jnp.cumsum(ends) - 1
-    found = []
-    for r, share in enumerate(config.shares):
-        chosen = (ends & (rank == r)).astype(tensors[0].dtype)
-        found.append(sum(chosen[t] * tensor[..., :share] for t, tensor in enumerate(tensors) if t >= r))
-    return found
-
-
-def _sites(config: _Cell, s: int, seen: dict[str, Array]) -> dict[str, Array]:
-    """Inputs of rectifiers by tap site; the channel that only wider vertices have is a site of its own."""
-    found = {}
-    for name, z in seen.items():
-        ragged = name != "output" and z.shape[-1] > config.narrow
-        found[f"stack{s}/{name}"] = z[..., : config.narrow] if ragged else z
-        if ragged:
-            found[f"stack{s}/{name}/last"] = z[..., config.narrow :]
-    return found
+    chosen = [(ends & (rank == r)).astype(tensors.dtype) for r in range(len(config.shares))]
+    return [
+        (own[:, None, None, None, None] * tensors[..., :share]).sum(0)
+        for own, share in zip(chosen, config.shares, strict=True)
+    ]
 
 
 def group(run: Runner, s: int, name: str) -> PyTree:
@@ -248,13 +260,15 @@ def _stack(run: Runner, sizes: Sizes, s: int, pruned: Pruned, x: Array) -> Array
     """The cells of a stack: the first by itself, the others in a scan."""
     config = _cell_config(run.options, sizes, s)
     held = channel_mask(sizes, s, pruned)
-    calls = {k: v for k, v in run.calls.items() if k.startswith(f"stack{s}/")}
+    # Of the sites of vertices, the calls of a cell's five come together.
+    calls = {
+        name: own if name.endswith("/output") else own.reshape(sizes.cells, NUM_INNER, -1)
+        for name, own in run.calls.items()
+        if name.startswith(f"{config.name}/")
+    }
 
     def step(x: Array, log_scale: Array, own: PyTree, calls: dict[str, Array]) -> Any:
-        y, stats, seen = _cell(config, pruned, held, x, own)
-        taps = {}
-        if run.tap is not None:
-            taps = {k: run.tap(Site(k, calls[k]), z) for k, z in _sites(config, s, seen).items()}
+        y, stats, taps = _cell(config, pruned, held, x, own, calls, run.tap)
         run.log_scale = log_scale
         return run.rescale(y), run.log_scale, stats, taps
 
@@ -271,7 +285,9 @@ def _stack(run: Runner, sizes: Sizes, s: int, pruned: Pruned, x: Array) -> Array
         run.set_stats(stats["mean"], stats["var"], f"stack{s}", "rest")
         taps = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), taps, more)
     run.log_scale = scale
-    run.taps |= taps
+    for name, value in taps.items():
+        inner = not name.endswith("/output")
+        run.taps[name] = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), value) if inner else value
     return x
 
 
