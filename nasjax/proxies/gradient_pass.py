@@ -150,8 +150,8 @@ def gradient_statistics(
     m = p.num_batches
     (total, (taps, saliency)), losses = lax.scan(step, (zeros, empty), (index, images[:m], labels[:m]))
     layers = _layer_statistics(space, total, m * (batch if by_sample else 1)) | saliency
-    ones = jax.tree.map(jnp.ones_like, weights)
-    out: dict[str, Any] = {"loss": losses, "layers": layers, "weights": space.layer_sums(ones)}
+    held = jax.tree.map(lambda m, w: jnp.broadcast_to(m, w.shape).astype(w.dtype), space.weight_mask(arch), weights)
+    out: dict[str, Any] = {"loss": losses, "layers": layers, "weights": space.layer_sums(held)}
     if p.activations is not None:
         out["activations"] = activation_statistics(space, p.activations, arch, taps, batch, dtype)
     return out

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from nasjax.proxies import saved_intervals
 from nasjax.proxies.base import PRESETS, Facts, Proxy, Value
 from nasjax.proxies.passes import ActivationPass, GradientPass
-from nasjax.types import InputError
+from nasjax.spaces.base import depth_bin
+from nasjax.types import InputError, LayerTable
 
 Interval = tuple[int, int]
 _CHOICES = {
@@ -21,6 +23,7 @@ _CHOICES = {
     "psi_layers": ("upto_end", "interval", "all"),
     "sign_guard": ("softplus", "none"),
     "norm": ("batch", "sample", "running"),
+    "unit": ("layer", "block"),
 }
 _GUARD_BELOW = 30.0  # softplus(x) equals x in float64 above about 37; below, it departs smoothly
 
@@ -45,6 +48,9 @@ class LswagConfig:
         below 30 by log(1 + exp(Lambda)), which keeps the order and is positive; "none" leaves it.
       norm: batch-norm mode.
       init: initialisation law; the paper builds on codes that keep the framework's default.
+      unit: what Lambda takes a logarithm of, and counts the depth in: a weight "layer", or a "block", in which the
+        weights of all its layers are summed up, where the space has blocks (vision transformers). The depth of
+        activation calls is that of the layers in both.
     """
 
     var_of: str = "abs"
@@ -57,6 +63,7 @@ class LswagConfig:
     sign_guard: str = "softplus"
     norm: str = "batch"
     init: str = "torch"
+    unit: str = "layer"
 
     def __post_init__(self) -> None:
         """Checks every option."""
@@ -88,10 +95,20 @@ def lambda_term(facts: Facts, p: GradientPass, config: LswagConfig) -> float:
     sums = facts.stats[p]["layers"][f"{kind}_{config.var_of}"]
     low, high = config.bins
     bins = np.asarray(facts.layers.bins)
-    kept = np.asarray(facts.layers.active) & (bins >= low) & (bins <= high)
+    if config.unit == "block" and facts.layers.units is not None:
+        sums, bins = _by_block(facts.layers, sums)
+    kept = (bins >= low) & (bins <= high)
     if np.isnan(sums[kept]).any():
         return math.nan
     return float(np.log(sums[kept & (sums > 0)]).sum())
+
+
+def _by_block(layers: LayerTable, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and depth-percentile bins of the blocks that an architecture has."""
+    active, units = np.asarray(layers.active), np.asarray(layers.units)
+    present = np.unique(units[active])
+    totals = np.array([sums[active & (units == unit)].sum() for unit in present])
+    return totals, np.asarray(depth_bin(np.arange(1, len(present) + 1), np.asarray(len(present))))
 
 
 def _finish(facts: Facts, config: LswagConfig, gradient: GradientPass, activation: ActivationPass) -> Value:
@@ -139,20 +156,23 @@ def lswag(*, preset: str = "paper", **options: Any) -> Proxy:
     Args:
       preset: "paper": the interval by the spike rule of the paper; "nbsz": every layer, so that all
         proxies share one batch of 64 and one initialisation.
-      **options: fields of `LswagConfig`.
+      **options: fields of `LswagConfig`; ``interval`` may also be the name of one that launch.profile_layers kept.
 
     Returns:
       the proxy.
 
     Raises:
-      InputError: an option is unknown or out of range.
+      InputError: an option is unknown or out of range, or there is no interval of that name.
 
     References:
       L-SWAG, CVPR 2025, Eq. 1, 6, 7. No official code is known; agrees with an independent float64
       implementation of the equations.
     """
     base = {"interval": "auto" if check_preset("lswag", preset) == "paper" else None}
-    return from_config(LswagConfig(**(base | options)))
+    chosen: dict[str, Any] = base | options
+    if isinstance(chosen["interval"], str) and chosen["interval"] != "auto":
+        chosen["interval"] = saved_intervals.load(chosen["interval"]).interval
+    return from_config(LswagConfig(**chosen))
 
 
 def zico(*, preset: str = "paper", num_batches: int = 2, var_of: str = "signed", init: str = "torch") -> Proxy:

@@ -130,7 +130,7 @@ def run_with(
       1/std over weights with std > 0), "ratio_abs", "ratio_signed" (sums of mean|g|/std), "nonzero_abs",
       "nonzero_signed" (their number), "std" (sum of std of g), "gsnr" (sum of mean(g)^2 / (var(g) + 1e-8)); on
       the first batch "grad_norm", "plain" (sum of w g), "snip" and "snip_square" (sums of |w g| and its square);
-      "weights" [L] number of weights; "activations" as above.
+      "weights" [L] number of weights the architecture has; "activations" as above.
       FisherPass: also "fisher" [L] on the first batch, summed over the weights of every channel.
       SignPass: also "conflict" [L] on the first batch, sum of |sum_n sign(g_n)|.
       SynflowPass: "log_synflow" [] (natural logarithm of the sum of |w dR/dw|); "synflow", "synflow_square" [L],

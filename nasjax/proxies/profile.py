@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nasjax.proxies.base import Facts, Proxy, Value, plain
 from nasjax.proxies.passes import GradientPass
 from nasjax.types import InputError
 
@@ -33,7 +34,6 @@ class IntervalProfile(NamedTuple):
         """JSON-serialisable form."""
         lists = {f: getattr(self, f).tolist() for f in ("mean", "deviation", "z")}
         return lists | {"interval": None if self.interval is None else list(self.interval), "num_archs": self.num_archs}
-
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> IntervalProfile:
@@ -97,6 +97,20 @@ def bin_means(sigma: np.ndarray, weights: np.ndarray, bins: np.ndarray) -> np.nd
     return out
 
 
+def _bin_proxies(gradient: GradientPass) -> tuple[Proxy, ...]:
+    """What is read of one architecture, a value a bin, so that the driver runs it and the store keeps it."""
+
+    def of(b: int) -> Proxy:
+        def finish(facts: Facts) -> Value:
+            stats = facts.stats[gradient]
+            found = bin_means(stats["layers"]["std"], stats["weights"], np.asarray(facts.layers.bins))
+            return plain(float(found[b]))
+
+        return Proxy("log_sigma", (("bin", b),), (gradient,), finish)
+
+    return tuple(of(b) for b in range(NUM_BINS))
+
+
 def profile_interval(
     space: Any,
     batches: Any,
@@ -106,6 +120,9 @@ def profile_interval(
     num_batches: int = 2,
     init: str = "torch",
     norm: str = "batch",
+    threshold: float = 1.0,
+    store: Any = None,
+    precision: str | None = None,
     **run_options: Any,
 ) -> IntervalProfile:
     """Finds the layer interval of L-SWAG, without labels of architectures (spec A.5).
@@ -121,31 +138,34 @@ def profile_interval(
       num_batches: M.
       init: initialisation law.
       norm: batch-norm mode.
-      **run_options: engine, batching, chunk, devices, precision, progress, as in `nasjax.score`.
+      threshold: see `choose_interval`.
+      store: where finished chunks are kept and found again.
+      precision: "highest" or "fast"; None keeps the space's.
+      **run_options: engine, batching, chunk, devices, progress, as in `nasjax.score`.
 
     Returns:
       the profile.
 
     Raises:
-      InputError: fewer than one architecture asked for, or bad data.
+      InputError: fewer than one architecture or two mini-batches asked for, or bad data.
     """
     import jax
 
-    from nasjax.proxies.score import run_passes
+    from nasjax.proxies.score import score
 
     if num_archs < 1:
         raise InputError(f"profile: num_archs={num_archs}; allowed is a positive integer.")
+    if num_batches < 2:
+        raise InputError(f"profile: num_batches={num_batches}; allowed is 2 or more: a deviation needs two of them.")
     draw, init_key = jax.random.split(key)
     archs = np.asarray(space.sample(draw, num_archs))
-    gradient = GradientPass(init, norm, num_batches)
-    rows = []
-    for _, facts, _ in run_passes(space, archs, batches, (gradient,), key=init_key, **run_options):
-        stats = facts.stats[gradient]
-        rows.append(bin_means(stats["layers"]["std"], stats["weights"], np.asarray(facts.layers.bins)))
-    table = np.stack(rows)
+    proxies = _bin_proxies(GradientPass(init, norm, num_batches))
+    precision = precision or ("fast" if space.precision == "default" else "highest")
+    options: dict[str, Any] = {"key": init_key, "store": store, "precision": precision, **run_options}
+    table = np.stack(list(score(space, archs, batches, proxies, **options).scores.values()), 1)
     with np.errstate(all="ignore"):
         counts = np.isfinite(table).sum(0)
         mean = np.where(counts > 0, np.nansum(table, 0) / np.maximum(counts, 1), np.nan)
         deviation = np.sqrt(np.nansum(np.square(table - mean), 0) / np.maximum(counts, 1))
-    z, interval = choose_interval(mean)
+    z, interval = choose_interval(mean, threshold=threshold)
     return IntervalProfile(mean, deviation, z, interval, num_archs)

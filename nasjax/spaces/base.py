@@ -102,6 +102,10 @@ class SearchSpace(Protocol):
         """
         ...
 
+    def weight_mask(self, arch: PyTree) -> PyTree:
+        """Which weights an architecture has: tree shaped like ``weights``, bool arrays that broadcast to them."""
+        ...
+
     def layer_sums(self, terms: PyTree) -> Array:
         """Sums a tree shaped like ``weights`` over each weight layer: float [L]."""
         ...

@@ -1,12 +1,14 @@
 """Lambda and Psi against cases derived by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from nasjax.proxies import Facts, LswagConfig, get, lswag, zico
 from nasjax.proxies.lswag import from_config, lambda_term
 from nasjax.proxies.passes import ActivationPass, GradientPass
-from nasjax.types import InputError
+from nasjax.types import InputError, LayerTable
 
 # y = 3 (x_1 + 2 x_2), two mini-batches of one sample.
 #   x = (1, 0), t = 1:  h = 1, y = 3, e = 2.   dL/da = 3 e x = (6, 0),    dL/db = e h = 2
@@ -47,6 +49,37 @@ def test_lambda_takes_the_layers_of_the_interval(interval, layers, linear_space,
     sums = np.array(HAND["abs", "one"])
     found = lambda_term(facts(linear_space, {p: run_linear(p, A, B, X, T)}), p, config)
     np.testing.assert_allclose(found, np.log(sums[layers]).sum(), rtol=1e-12)
+
+
+BLOCKS = LayerTable(
+    tuple("abcdef"),
+    np.array([True, True, True, False, False, True]),
+    np.array([1, 2, 3, 0, 0, 4]),
+    np.array(4),
+    np.array([2, 5, 7, -1, -1, 9]),
+    units=(0, 1, 1, 2, 2, 3),
+)
+SUMS = np.array([2.0, 3.0, 4.0, 0.0, 0.0, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("unit", "interval", "expected"),
+    [
+        ("layer", None, np.log([2, 3, 4, 5]).sum()),
+        ("block", None, np.log([2, 3 + 4, 5]).sum()),
+        # Three blocks are there: they lie in bins 3, 6 and 9.
+        ("block", (3, 6), np.log([2, 7]).sum()),
+        ("block", (0, 2), 0.0),
+        ("layer", (0, 2), np.log(2)),
+    ],
+)
+def test_lambda_of_blocks(unit, interval, expected):
+    config = LswagConfig(unit=unit, interval=interval, factors="lambda")
+    p = GradientPass()
+    own = Facts(BLOCKS, 1, 1, {p: {"layers": {"inv_std_abs": SUMS}}})
+    assert lambda_term(own, p, config) == pytest.approx(expected)
+    by_layer = own._replace(layers=BLOCKS._replace(units=None))
+    assert lambda_term(by_layer, p, config) == lambda_term(by_layer, p, dataclasses.replace(config, unit="layer"))
 
 
 def test_psi_of_the_hand_derived_network(linear_space, run_linear, x64):
