@@ -21,7 +21,7 @@ from nasjax.proxies.lswag import LswagConfig, from_config
 from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, Pass
 from nasjax.proxies.profile import IntervalProfile, profile_interval
 from nasjax.records import Record, Store
-from nasjax.spaces.base import architecture_keys
+from nasjax.spaces.base import architecture_keys, by_signature
 from nasjax.types import InputError
 
 _PRECISIONS = {"highest": "highest", "fast": "default"}
@@ -144,8 +144,8 @@ def score(
     fresh: list[Record] = []
     if todo:
         flow = run_passes(space, population[np.array(todo)], batches, wanted, key=key, **run_options)
-        for last, facts, seconds in flow:
-            index = todo[done - (total - len(todo))]
+        for position, last, facts, seconds in flow:
+            index = todo[position]
             alive, reason = space.is_valid(population[index])
             for (context, _), proxy in zip(contexts, chosen, strict=True):
                 fresh.append(_record(context, encodings[index], proxy, proxy.finish(facts), alive, reason, seconds))
@@ -211,8 +211,8 @@ def run_passes(
     devices: Any = None,
     precision: str | None = None,
     progress: Progress | None = None,
-) -> Iterator[tuple[bool, Facts, float]]:
-    """Runs passes on a population, chunk by chunk.
+) -> Iterator[tuple[int, bool, Facts, float]]:
+    """Runs passes on a population, chunk by chunk; one program serves the architectures of a signature.
 
     Args:
       space: search space.
@@ -228,27 +228,29 @@ def run_passes(
       progress: called as progress(done, total).
 
     Yields:
-      for each architecture in order: whether it ends a chunk, its facts, seconds of compute.
+      for each architecture, signature by signature: its position, whether it ends a chunk, its facts, seconds of
+      compute.
     """
     space = space if precision is None else with_precision(space, precision)
     served = passes_lib.merge(list(wanted))
     program_passes = tuple(p for p in dict.fromkeys(served.values()) if not isinstance(p, CostPass))
     images, labels = batches.stacked
     keys = architecture_keys(key, space.encode(population))
-    mapped = _program(space, program_passes, engine, batching, chunk, devices)
     count = 0
-    for indices, result, seconds in mapped.chunks((population, keys), images, labels):
-        host = passes_lib.to_host(result)
-        for row, index in enumerate(indices):
-            tables, stats = jax.tree.map(lambda a, r=row: a[r], host)
-            layers = space.layers(population[index])._replace(**tables)
-            own = {p: part(p, served[p], stats) for p in wanted}
-            arch = population[index]
-            facts = Facts(layers, int(space.num_params(arch)), int(space.flops(arch)), own)
-            count += 1
-            yield row == len(indices) - 1, facts, seconds / len(indices)
-        if progress is not None:
-            progress(count, len(population))
+    for bound, members in by_signature(space, population):
+        mapped = _program(bound, program_passes, engine, batching, chunk, devices)
+        for indices, result, seconds in mapped.chunks((population[members], keys[members]), images, labels):
+            host = passes_lib.to_host(result)
+            for row, index in enumerate(members[indices]):
+                tables, stats = jax.tree.map(lambda a, r=row: a[r], host)
+                arch = population[index]
+                layers = bound.layers(arch)._replace(**tables)
+                own = {p: part(p, served[p], stats) for p in wanted}
+                facts = Facts(layers, int(space.num_params(arch)), int(space.flops(arch)), own)
+                count += 1
+                yield int(index), row == len(indices) - 1, facts, seconds / len(indices)
+            if progress is not None:
+                progress(count, len(population))
 
 
 def part(requested: Pass, server: Pass, stats: dict[Any, Any]) -> Any:
