@@ -9,12 +9,13 @@ from typing import Any
 
 from nasjax.types import InputError
 
-# Name -> "module:class". The class is a frozen dataclass; its fields are the options. Modules are
-# imported on demand, so that looking up one space does not pay for the others.
+# Name -> "module:class". The class is a frozen dataclass; its fields are the options, but for those whose
+# metadata say option=False. Modules are imported on demand, so that looking up one space does not pay for the others.
 _SPACES = {
     "autoformer_base": "nasjax.spaces.autoformer:AutoFormerBase",
     "autoformer_small": "nasjax.spaces.autoformer:AutoFormerSmall",
     "autoformer_tiny": "nasjax.spaces.autoformer:AutoFormerTiny",
+    "nasbench101": "nasjax.spaces.nasbench101:NasBench101",
     "nasbench201": "nasjax.spaces.nasbench201:NasBench201",
 }
 
@@ -45,7 +46,7 @@ def get_space(name: str, **options: Any) -> Any:
         )
     module, _, attribute = _SPACES[name].partition(":")
     space = getattr(importlib.import_module(module), attribute)
-    known = tuple(field.name for field in dataclasses.fields(space) if field.init)
+    known = tuple(f.name for f in dataclasses.fields(space) if f.init and f.metadata.get("option", True))
     for option in options:
         if option not in known:
             raise InputError(

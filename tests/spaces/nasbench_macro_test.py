@@ -87,7 +87,9 @@ def plain_logits(variables, arch, images, mode, plain):
     return x.mean((1, 2)) @ weights["head"] + params["bias"]["head"]
 
 
-@pytest.mark.parametrize("norm", ["batch", pytest.param("running", marks=pytest.mark.slow), "none"])
+@pytest.mark.parametrize(
+    "norm", ["batch", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("running", "none"))]
+)
 def test_logits_equal_a_plain_loop(norm, logits, variables, data, plain):
     for arch in (MIXED, OTHER):
         expected = plain_logits(variables, arch, data[0], norm, plain)

@@ -46,7 +46,7 @@ def test_lookup_is_lazy(monkeypatch):
         registry.get_space("absent")
 
 
-@pytest.mark.parametrize("name", ["nasbench-201", "NASBench201", "nasbench20", "nasbench101"])
+@pytest.mark.parametrize("name", ["nasbench-201", "NASBench201", "nasbench20", "nasbench2001"])
 def test_unknown_name_suggests_the_nearest(name):
     with pytest.raises(InputError, match="did you mean 'nasbench201'") as error:
         registry.get_space(name)
@@ -85,3 +85,13 @@ def test_nasbench201():
     assert hash(space) == hash(registry.get_space("nasbench201", channels=4, cells=1))
     with pytest.raises(InputError, match="channels"):
         registry.get_space("nasbench201", chanels=4)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_registered_space_knows_its_name(name):
+    assert registry.get_space(name).name == name
+
+
+def test_fields_that_are_no_options_are_refused():
+    with pytest.raises(InputError, match="'branches' of space 'nasbench101' is unknown"):
+        registry.get_space("nasbench101", branches=2)

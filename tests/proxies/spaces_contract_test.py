@@ -1,0 +1,102 @@
+"""What proxies promise on further spaces: a tiny configuration each, one compiled program a signature."""
+
+import importlib
+
+import jax
+import numpy as np
+import pytest
+
+import nasjax
+from nasjax.data import Batches
+from nasjax.spaces.base import by_signature
+from nasjax.spaces.nasbench101 import NasBench101
+
+pytestmark = pytest.mark.slow
+score_module = importlib.import_module("nasjax.proxies.score")  # the package's name `score` is the function
+
+CONV, PLAIN, POOL = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"
+# Two of one signature around one of another.
+CELLS = (
+    ([[0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 1], [0] * 4], [CONV, PLAIN]),
+    ([[0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1], [0] * 4], [PLAIN, POOL]),
+    ([[0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 0, 1], [0] * 4], [POOL, CONV]),
+)
+SPACES = {
+    "nasbench101": (NasBench101(channels=5, stacks=1, cells=1, num_classes=3, image_size=6), CELLS, 2),
+}
+SAME = {"rtol": 1e-9, "atol": 0}  # the same program however it is cut up, so last bits alone may differ
+# Those that read the space's own functions in different ways; the others share their passes.
+PROXIES = ("params", "flops", "grad_norm", "snip", "synflow", "nwot", "swap", "zico", "lswag")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def batches():
+    rng = np.random.default_rng(0)
+    return Batches.from_arrays(
+        rng.normal(size=(12, 6, 6, 3)), np.arange(12) % 3, batch_size=6, num_batches=2, dtype="float64", num_classes=3
+    )
+
+
+@pytest.fixture(scope="module", params=list(SPACES))
+def case(request):
+    """Space, encodings, and how many programs they need."""
+    space, archs, programs = SPACES[request.param]
+    return space, space.encode(space.decode(list(archs))), programs
+
+
+@pytest.fixture(scope="module")
+def run(batches, case):
+    def run(archs, *, seed=0):
+        return nasjax.score(case[0], list(archs), batches, PROXIES, key=jax.random.key(seed), engine="jit", chunk=2)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def result(run, case):
+    return run(case[1])
+
+
+def traces(space):
+    """How often the programs of a space were traced, by bound space."""
+    return {key[0]: m.trace_count for key, m in score_module._PROGRAMS.items() if key[0].options == space.options}
+
+
+def test_scores_are_finite_and_differ(result, case):
+    assert result.archs == case[1]
+    for name in PROXIES:
+        assert result.valid[name].all() and np.isfinite(result.scores[name]).all(), name
+        # Six images have 64 patterns, which these networks exhaust.
+        assert len(set(result.scores[name])) == 3 or name == "swap", name
+    space = case[0]
+    np.testing.assert_array_equal(result.scores["params"], space.num_params(space.decode(case[1])))
+
+
+def test_each_signature_is_compiled_once(run, result, case):
+    space, archs, programs = case
+    assert len(by_signature(space, space.decode(archs))) == programs
+    before = traces(space)
+    assert list(before.values()) == [1] * programs
+    run(archs[::-1], seed=1)
+    assert traces(space) == before
+
+
+def test_neither_order_nor_company_matters(run, result, case):
+    turned, alone = run(case[1][::-1]), run(case[1][1:2])
+    for name in PROXIES:
+        np.testing.assert_allclose(turned.scores[name][::-1], result.scores[name], **SAME, err_msg=name)
+        np.testing.assert_allclose(alone.scores[name], result.scores[name][1:2], **SAME, err_msg=name)
+
+
+def test_the_key_decides(run, result, case):
+    other = run(case[1], seed=1)
+    for name in PROXIES:
+        if "swap" not in name:
+            same = np.allclose(other.scores[name], result.scores[name], rtol=1e-12, atol=0)
+            assert same == (name in ("params", "flops")), name
