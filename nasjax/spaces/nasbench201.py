@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.spaces import cell201, initial, torch_layout
+from nasjax.spaces import cell201, dag, initial, torch_layout
 from nasjax.spaces import nasbench201_network as network
 from nasjax.spaces.base import depth_bin
+from nasjax.spaces.slots import layer_table
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
 
 _NUM_BINS = 10
-_SOURCES = np.array([[a == node for a, _ in cell201.EDGES] for node in range(3)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,17 +157,7 @@ class NasBench201:
     def _traced(self, arch: Array) -> Array:
         """Architecture as computed: with ``drop_dead``, useless operations replaced by ``none``."""
         arch = jnp.asarray(arch)
-        if not self.drop_dead:
-            return arch
-        used = arch > 0
-        fed: list[Any] = [jnp.array(True)]
-        for node in (1, 2, 3):
-            fed.append(jnp.stack([used[e] & fed[a] for e, (a, b) in enumerate(cell201.EDGES) if b == node]).any())
-        read: dict[int, Any] = {3: jnp.array(True)}
-        for node in (2, 1, 0):
-            read[node] = jnp.stack([used[e] & read[b] for e, (a, b) in enumerate(cell201.EDGES) if a == node]).any()
-        live = jnp.stack([fed[a] & read[b] for a, b in cell201.EDGES])
-        return jnp.where(live, arch, 0)
+        return dag.traced_live_edges(arch) * arch if self.drop_dead else arch
 
     # The network.
 
@@ -309,10 +299,7 @@ class NasBench201:
         edges = jnp.tile((arch == network.POINTWISE) | (arch == network.KERNEL), self.cells)
         block, one = jnp.ones(3, bool), jnp.ones(1, bool)
         active = jnp.concatenate([one, edges, block, edges, block, edges, one])
-        count = jnp.cumsum(active.astype(jnp.int32))
-        order = jnp.where(active, count, 0)
-        bins = jnp.where(active, depth_bin(order, count[-1]), -1)
-        return LayerTable(self.layer_names(), active, order, count[-1], bins)
+        return layer_table(self.layer_names(), active)
 
     def site_calls(self, arch: Array) -> dict[str, Array]:
         """Activation calls of the official network by site and depth-percentile bin.
@@ -337,7 +324,7 @@ class NasBench201:
         calls, start = {}, 1
         for s in range(3):
             stage = hot[start : start + 6 * self.cells].reshape(self.cells, 6, _NUM_BINS)
-            calls[f"stage{s}"] = jnp.einsum("ne,ceb->cnb", jnp.asarray(_SOURCES, jnp.int32), stage)
+            calls[f"stage{s}"] = jnp.einsum("ne,ceb->cnb", jnp.asarray(dag.SOURCES, jnp.int32), stage)
             start += 6 * self.cells
             if s < 2:
                 calls[f"reduction{s}/a"], calls[f"reduction{s}/b"] = hot[start], hot[start + 1]

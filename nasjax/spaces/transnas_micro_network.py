@@ -183,17 +183,15 @@ def active_slots(arch: Array, sizes: Sizes) -> Array:
 
 def weight_mask(arch: Array, sizes: Sizes) -> PyTree:
     """Which weights an architecture uses: booleans that broadcast against the weights."""
-    edges = {name: arch == number for number, name in enumerate(REDUCTION_OPS) if number}
-    wide = lambda used, ndim: used.reshape(used.shape + (1,) * (ndim - used.ndim))  # noqa: E731
+    chosen = {name: arch == number for number, name in enumerate(REDUCTION_OPS) if number}
 
     def used(path: Any, shape: tuple[int, ...]) -> Array:
         names = [part.key for part in path]
         if names[0] in (stem.NAME, heads.NAME):
             return jnp.ones((1,) * len(shape), bool)
-        group, op = edges["reduce" if names[2] in REDUCED else names[2]], names[1]
-        if op == "normal":
-            return wide(group[None], len(shape))
-        return wide(group[np.array(OUTER if op == "outer" else INNER)], len(shape))
+        edges = chosen["reduce" if names[2] in REDUCED else names[2]]
+        edges = edges[None] if names[1] == "normal" else edges[np.array(OUTER if names[1] == "outer" else INNER)]
+        return edges.reshape(edges.shape + (1,) * (len(shape) - edges.ndim))
 
     head = {layer.name: layer.shape for layer in sizes.head}
     shapes = {**weight_shapes(sizes), heads.NAME: head}
