@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from nasjax.proxies.base import Facts, Proxy, Value, plain
+from nasjax.proxies.base import Facts, Proxy, Value, check_count, plain, safe_log
 from nasjax.proxies.lswag import check_preset
 from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, SynflowPass
 from nasjax.types import InputError
@@ -139,7 +140,7 @@ def nwot(*, preset: str = "nbsz", init: str = "torch", samples: int | None = Non
     """
     if samples is None and check_preset("nwot", preset) == "paper":
         samples = 128
-    _check_count("nwot", "samples", samples)
+    check_count("nwot", "samples", samples)
     p = ActivationPass(init=init, samples=samples, kernel=True)
 
     def finish(facts: Facts) -> Value:
@@ -170,8 +171,8 @@ def swap(
     init = init or ("normal" if paper else "torch")
     samples = samples if samples is not None else (16 if paper else None)
     repeats = repeats if repeats is not None else (32 if paper else 1)
-    _check_count("swap", "samples", samples)
-    _check_count("swap", "repeats", repeats)
+    check_count("swap", "samples", samples)
+    check_count("swap", "repeats", repeats)
     p = ActivationPass(init=init, samples=samples, repeats=repeats, patterns=True)
 
     def finish(facts: Facts) -> Value:
@@ -180,6 +181,51 @@ def swap(
     return Proxy("swap", (("init", init), ("repeats", repeats), ("samples", samples)), (p,), finish)
 
 
-def _check_count(name: str, option: str, value: int | None) -> None:
-    if value is not None and (not isinstance(value, int) or value < 1):
-        raise InputError(f"{name}: {option}={value!r}; allowed is a positive integer.")
+def reg_swap(
+    *,
+    preset: str = "nbsz",
+    init: str | None = None,
+    samples: int | None = None,
+    repeats: int | None = None,
+    mu: float | None = None,
+    sigma: float | None = None,
+) -> Proxy:
+    """``log(Psi exp(-(P - mu)^2 / sigma))``, Psi the score of `swap`, P the parameters in thousands.
+
+    Higher is better. The logarithm keeps apart what the product rounds to zero; the raw value is the product.
+
+    Args:
+      preset: as in `swap`; so are ``init``, ``samples`` and ``repeats``.
+      init: see above.
+      samples: see above.
+      repeats: see above.
+      mu: size that is wanted, in thousands of parameters. It belongs to the search space, so it has no default:
+        without mu and sigma the factor is 1, as in the official code.
+      sigma: how fast the score falls away from mu, in squared thousands.
+
+    Returns:
+      the proxy.
+
+    Raises:
+      InputError: only one of mu and sigma is given, or sigma is not positive.
+
+    References:
+      Peng et al., SWAP-NAS, ICLR 2024; code pym1024/SWAP studied.
+    """
+    if (mu is None) != (sigma is None):
+        raise InputError(f"reg_swap: mu={mu!r}, sigma={sigma!r}; give both, or none for no regularisation.")
+    if mu is not None and sigma is not None and not (_is_number(mu) and _is_number(sigma) and sigma > 0):
+        raise InputError(f"reg_swap: mu={mu!r}, sigma={sigma!r}; allowed are a number and a positive number.")
+    base = swap(preset=preset, init=init, samples=samples, repeats=repeats)
+
+    def finish(facts: Facts) -> Value:
+        patterns = base.finish(facts).score
+        exponent = 0.0 if mu is None or sigma is None else -((facts.num_params / 1e3 - mu) ** 2) / sigma
+        return Value(safe_log(patterns) + exponent, patterns * math.exp(exponent))
+
+    options = (*base.options, ("mu", mu), ("sigma", sigma))
+    return Proxy("reg_swap", tuple(sorted(options, key=lambda kv: kv[0])), base.passes, finish)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -90,6 +90,17 @@ class CustomPass:
         return over_initialisations(once, key, self.repeats)
 
 
+def needed(key: Array | None) -> Array:
+    """The key of what is random.
+
+    Raises:
+      InputError: there is none.
+    """
+    if key is None:
+        raise InputError("The pass draws random arrays; give a key, or fixed arrays in their place.")
+    return key
+
+
 def over_initialisations(compute: Callable[[Array], PyTree], key: Array, repeats: int) -> PyTree:
     """Calls ``compute`` with the key of each initialisation; the first is the one that all passes share.
 

@@ -15,9 +15,11 @@ import numpy as np
 from nasjax import parallel
 from nasjax.hashing import fingerprint
 from nasjax.proxies import passes as passes_lib
+from nasjax.proxies import population as population_lib
 from nasjax.proxies import registry
 from nasjax.proxies.base import Facts, Proxy, Value
 from nasjax.proxies.lswag import LswagConfig, from_config
+from nasjax.proxies.pass_base import CustomPass
 from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, Pass
 from nasjax.proxies.profile import IntervalProfile, profile_interval
 from nasjax.records import Record, Store
@@ -35,7 +37,8 @@ class ScoreResult(NamedTuple):
 
     Attributes:
       archs: official encodings, length n.
-      scores: column name -> float64 [n]; higher is better.
+      scores: column name -> float64 [n]; higher is better. Scores of a population, such as az_nas, compare
+        these architectures alone.
       raw: column name -> float64 [n]; the value in the form its source publishes.
       valid: column name -> bool [n]; False for dead architectures and for NaN or infinite scores.
       reasons: column name -> why a score is not valid or what was done to it; empty where nothing is to say.
@@ -120,12 +123,13 @@ def score(
     population = space.decode(archs)
     encodings = space.encode(population)
     check_batches(space, batches, chosen)
+    single, names = population_lib.expand(chosen, columns)
     space = with_precision(space, precision)
     run_options = {"engine": engine, "batching": batching, "chunk": chunk, "devices": devices}
-    chosen, profiles = _resolve_intervals(space, batches, chosen, key, profile_archs, store, run_options)
-    intervals = {columns[i]: profile for i, profile in profiles.items()}
+    single, profiles = _resolve_intervals(space, batches, single, key, profile_archs, store, run_options)
+    intervals = {names[i]: profile for i, profile in profiles.items()}
 
-    contexts = [_context(space, p, batches, key, precision) for p in chosen]
+    contexts = [_context(space, p, batches, key, precision) for p in single]
     records: dict[tuple[str, str], Record] = {}
     if store is not None:
         for context, description in contexts:
@@ -140,14 +144,14 @@ def score(
     done, total = len(unique) - len(todo), len(unique)
     if progress is not None:
         progress(done, total)
-    wanted = tuple(dict.fromkeys(p for proxy in chosen for p in proxy.passes))
+    wanted = tuple(dict.fromkeys(p for proxy in single for p in proxy.passes))
     fresh: list[Record] = []
     if todo:
         flow = run_passes(space, population[np.array(todo)], batches, wanted, key=key, **run_options)
         for position, last, facts, seconds in flow:
             index = todo[position]
             alive, reason = space.is_valid(population[index])
-            for (context, _), proxy in zip(contexts, chosen, strict=True):
+            for (context, _), proxy in zip(contexts, single, strict=True):
                 fresh.append(_record(context, encodings[index], proxy, proxy.finish(facts), alive, reason, seconds))
             done += 1
             if last:
@@ -157,7 +161,8 @@ def score(
                 fresh = []
                 if progress is not None:
                     progress(done, total)
-    return _collect(encodings, columns, [c for c, _ in contexts], records, intervals)
+    found = _collect(encodings, names, [c for c, _ in contexts], records, intervals)
+    return population_lib.ranked_result(found, chosen, columns, lambda i: space.is_valid(population[i])[0])
 
 
 def check_batches(space: Any, batches: Any, proxies: Sequence[Proxy]) -> None:
@@ -183,6 +188,8 @@ def check_batches(space: Any, batches: Any, proxies: Sequence[Proxy]) -> None:
         )
     for proxy in proxies:
         for p in proxy.passes:
+            if isinstance(p, CustomPass):
+                p.check_space(space)
             needed = passes_lib.images_needed(p, images.shape[1])
             if needed > images.shape[0] * images.shape[1]:
                 raise InputError(

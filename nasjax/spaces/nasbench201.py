@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.spaces import cell201, dag, initial, torch_layout
+from nasjax.spaces import cell201, dag, initial, nasbench201_blocks, nasbench201_modules, torch_layout
 from nasjax.spaces import nasbench201_network as network
 from nasjax.spaces.base import depth_bin
+from nasjax.spaces.optional import ModuleVisit, ResponseVisit
 from nasjax.spaces.slots import layer_table
-from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
+from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
 
 _NUM_BINS = 10
 
@@ -220,6 +221,41 @@ class NasBench201:
             options, variables.params, variables.stats, arch, images, calls, tap, moments
         )
         return Output(logits, stats, {**taps, "log_scale": log_scale} if rescale else taps)
+
+    def blocks(self, variables: Variables, arch: Array, images: Array, visit: Visit, *, norm: str = "batch") -> Walk:
+        """Stem, cells, reduction blocks and last norm; see `nasjax.spaces.optional.HasBlocks`."""
+        return nasbench201_blocks.walk(self._forward(norm), variables, self._traced(arch), images, visit)
+
+    def modules(
+        self, variables: Variables, arch: Array, images: Array, visit: ModuleVisit, *, norm: str = "batch"
+    ) -> tuple[Array, list[PyTree]]:
+        """Modules of the AutoDL network; see `nasjax.spaces.optional.HasModules`."""
+        return nasbench201_modules.modules(self._forward(norm), variables, self._traced(arch), images, visit)
+
+    def responses(
+        self,
+        variables: Variables,
+        arch: Array,
+        images: Array,
+        labels: Array,
+        visit: ResponseVisit,
+        *,
+        norm: str = "batch",
+    ) -> list[PyTree]:
+        """Rectifiers with their gradients; see `nasjax.spaces.optional.HasResponses`."""
+
+        def loss(logits: Array) -> Array:
+            return self.loss(Output(logits, variables.stats, {}), labels)
+
+        arch = self._traced(arch)
+        return nasbench201_modules.responses(self._forward(norm), variables, arch, images, loss, visit)
+
+    def thin(self) -> nasbench201_modules.ThinCell:
+        """One cell of one channel; see `nasjax.spaces.optional.HasThin`."""
+        return nasbench201_modules.ThinCell(self.precision)
+
+    def _forward(self, norm: str) -> network.Forward:
+        return network.Forward(norm, self.precision, rescale=False)
 
     def loss(self, output: Output, targets: Array) -> Array:
         """Mean cross-entropy. ``targets``: int [batch]."""
