@@ -22,6 +22,7 @@ from nasjax.proxies.lswag import LswagConfig, from_config
 from nasjax.proxies.pass_base import CustomPass
 from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, Pass
 from nasjax.proxies.profile import IntervalProfile, profile_interval
+from nasjax.proxies.targets import check_targets
 from nasjax.records import Record, Store
 from nasjax.spaces.base import architecture_keys, by_signature
 from nasjax.types import InputError
@@ -169,7 +170,7 @@ def check_batches(space: Any, batches: Any, proxies: Sequence[Proxy]) -> None:
     """Refuses data that does not fit the space or the proxies.
 
     Raises:
-      InputError: image size, channels, classes or the number of mini-batches do not fit.
+      InputError: image size, channels, targets or the number of mini-batches do not fit.
     """
     images, labels = batches.stacked
     size, channels = images.shape[2], images.shape[-1]
@@ -180,12 +181,7 @@ def check_batches(space: Any, batches: Any, proxies: Sequence[Proxy]) -> None:
         )
     if channels != space.in_channels:
         raise InputError(f"Images have {channels} channels, the space expects in_channels={space.in_channels}.")
-    top = int(np.max(labels))
-    if top >= space.num_classes or int(np.min(labels)) < 0:
-        raise InputError(
-            f"Label {top} does not fit num_classes={space.num_classes}; "
-            f"set the space's num_classes to at least {top + 1}."
-        )
+    check_targets(space, labels, images)
     for proxy in proxies:
         for p in proxy.passes:
             if isinstance(p, CustomPass):
