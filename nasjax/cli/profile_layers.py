@@ -73,7 +73,8 @@ def main(config: ProfileConfig) -> None:
     name = saved_intervals.check_name(config.name or config.space)
     batches = nasjax.data.load(config.data, batch_size=config.batch_size, num_batches=config.num_batches,
                                image_size=config.image_size, seed=config.seed)
-    space = make_space(config, batches)
+    options: Any = config  # it shares those that make a space
+    space = make_space(options, batches)
     about = {
         "space": space.name,
         "space_options": dict(space.options),

@@ -108,7 +108,8 @@ def _by_block(layers: LayerTable, sums: np.ndarray) -> tuple[np.ndarray, np.ndar
     active, units = np.asarray(layers.active), np.asarray(layers.units)
     present = np.unique(units[active])
     totals = np.array([sums[active & (units == unit)].sum() for unit in present])
-    return totals, np.asarray(depth_bin(np.arange(1, len(present) + 1), np.asarray(len(present))))
+    order: Any = np.arange(1, len(present) + 1)
+    return totals, np.asarray(depth_bin(order, order[-1]))
 
 
 def _finish(facts: Facts, config: LswagConfig, gradient: GradientPass, activation: ActivationPass) -> Value:

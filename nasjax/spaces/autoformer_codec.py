@@ -185,7 +185,7 @@ def _example(choices: Choices) -> str:
 
 
 def _from_tuple(choices: Choices, encoding: Sequence[Any]) -> tuple[int, int, list[float], list[int]]:
-    depth = encoding[0] if len(encoding) else None
+    depth: Any = encoding[0] if len(encoding) else None
     if not _is_whole(depth) or len(encoding) != 2 + 2 * int(depth):
         raise InputError(
             f"{tuple(encoding)!r} has {len(encoding)} entries; allowed: depth, as many MLP ratios, as many numbers of "
