@@ -7,9 +7,10 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nasjax.proxies import classic, gradients, kernels
+from nasjax.proxies import az_nas, classic, gradients, kernels, module_features, wrcor, zen
 from nasjax.proxies.base import Proxy
 from nasjax.proxies.lswag import LswagConfig, lswag, zico
+from nasjax.proxies.pass_base import CustomPass
 from nasjax.types import InputError
 
 _FACTORIES: dict[str, Callable[..., Proxy]] = {
@@ -30,7 +31,16 @@ _FACTORIES: dict[str, Callable[..., Proxy]] = {
     "te_ntk": kernels.te_ntk,
     "nwot": classic.nwot,
     "swap": classic.swap,
+    "reg_swap": classic.reg_swap,
     "zico": zico,
+    "zen": zen.zen,
+    "az_expressivity": az_nas.az_expressivity,
+    "az_progressivity": az_nas.az_progressivity,
+    "az_trainability": az_nas.az_trainability,
+    "az_nas": az_nas.az_nas,
+    "meco": module_features.meco,
+    "dextr": module_features.dextr,
+    "wrcor": wrcor.wrcor,
     "lswag": lswag,
 }
 _TEXT_OPTIONS = ("preset", "sign_guard")  # here "none" is a word, not None
@@ -66,12 +76,24 @@ def get(name: str, *, preset: str = "nbsz", **options: Any) -> Proxy:
     return _FACTORIES[name](preset=preset, **options)
 
 
-def parse(text: str | Sequence[str | Proxy], *, preset: str = "nbsz") -> tuple[Proxy, ...]:
+def offers(space: Any, proxy: Proxy) -> bool:
+    """Whether a space offers everything that a proxy reads."""
+    try:
+        for p in proxy.passes:
+            if isinstance(p, CustomPass):
+                p.check_space(space)
+    except InputError:
+        return False
+    return True
+
+
+def parse(text: str | Sequence[str | Proxy], *, preset: str = "nbsz", space: Any = None) -> tuple[Proxy, ...]:
     """Proxies from text such as ``"lswag,zico:preset=paper,swap:samples=16"`` or ``"all"``.
 
     Args:
       text: comma-separated text, or a sequence of such texts and finished proxies.
       preset: preset of proxies that name none.
+      space: limits "all" to what is defined on this space; None for no limit.
 
     Returns:
       proxies in the order given, without repetition.
@@ -87,7 +109,8 @@ def parse(text: str | Sequence[str | Proxy], *, preset: str = "nbsz") -> tuple[P
         if isinstance(part, Proxy):
             found.append(part)
         elif part == "all":
-            found += [get(name, preset=preset) for name in names()]
+            every = [get(name, preset=preset) for name in names()]
+            found += [p for p in every if space is None or offers(space, p)]
         elif part:
             name, *pairs = part.split(":")
             options: dict[str, Any] = {}
@@ -126,7 +149,10 @@ def _value(text: str) -> Any:
     low, dash, high = text.partition("-")
     if dash and low.isdigit() and high.isdigit():
         return int(low), int(high)
-    return text
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

@@ -119,7 +119,7 @@ def score(
     Raises:
       InputError: anything asked for does not fit; raised before any long work.
     """
-    chosen = registry.parse(proxies, preset=preset)
+    chosen = registry.parse(proxies, preset=preset, space=space)
     columns = registry.column_names(chosen)
     population = space.decode(archs)
     encodings = space.encode(population)

@@ -210,7 +210,9 @@ class Computer:
         served = merge([*(p for proxy in wanted.values() for p in proxy.passes), GradientPass()])
         passes = tuple(p for p in dict.fromkeys(served.values()) if not isinstance(p, CostPass))
         bound = bind_one(space, arch)
-        stats, logits, losses, tables = to_host(self._run(bound, passes, variables, arch, self.images, self.labels))
+        fixed = kit.fixed(entry, dtype)
+        result = self._run(bound, passes, variables, arch, self.images, self.labels, fixed)
+        stats, logits, losses, tables = to_host(result)
         found = [
             Quantity("params", int(space.num_params(arch)), entry["params"], 0),
             *(Quantity(name, *values) for name, values in kit.extra(space, arch, entry).items()),
@@ -229,8 +231,11 @@ class Computer:
         found.append(Quantity("depth", int(layers.depth), entry["lswag_f64"]["D"], 0))
         return found + _layers(entry, facts, double)
 
-    def _program(self, space: Any, passes: Any, variables: Any, arch: Any, images: Any, labels: Any) -> Any:
-        stats = {repr(p): run_with(space, p, variables, arch, images, labels) for p in passes}
+    def _program(
+        self, space: Any, passes: Any, variables: Any, arch: Any, images: Any, labels: Any, fixed: dict[str, Any]
+    ) -> Any:
+        given = {p: fixed.get(type(p).__name__) for p in passes}
+        stats = {repr(p): run_with(space, p, variables, arch, images, labels, fixed=given[p]) for p in passes}
         outputs = {mode: space.apply(variables, arch, images[0], norm=norm) for mode, norm in self.kit.modes.items()}
         losses = {mode: space.loss(output, labels[0]) for mode, output in outputs.items()}
         table = space.layers(arch)

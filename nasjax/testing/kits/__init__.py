@@ -49,6 +49,12 @@ def no_extra(space: Any, arch: PyTree, entry: Entry) -> dict[str, tuple[Any, Any
     return {}
 
 
+def nothing_fixed(entry: Entry, dtype: Any) -> dict[str, PyTree]:
+    """No arrays in place of random ones."""
+    del entry, dtype
+    return {}
+
+
 @dataclasses.dataclass(frozen=True)
 class Kit:
     """A search space as its golden file describes it.
@@ -67,6 +73,8 @@ class Kit:
         where a neuron within rounding of zero may fall either way: three units are allowed.
       layer_names: (space, arch) -> official name of each row of the layer table; the table's own by default.
       extra: (space, arch, entry) -> name -> (value, golden, tolerance), for what this file alone has.
+      fixed: (entry, dtype) -> name of the class of a pass -> arrays in place of its random ones, see
+        `nasjax.proxies.pass_base.CustomPass.measure`.
       claimed: quantities that must be there and within tolerance.
     """
 
@@ -80,6 +88,7 @@ class Kit:
     exact: frozenset[str] = frozenset()
     layer_names: Callable[[Any, PyTree], tuple[str, ...]] | None = None
     extra: Callable[[Any, PyTree, Entry], dict[str, tuple[Any, Any, float]]] = no_extra
+    fixed: Callable[[Entry, Any], dict[str, PyTree]] = nothing_fixed
     claimed: tuple[str, ...] = CLAIMED
 
 

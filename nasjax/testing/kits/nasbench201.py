@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from nasjax.proxies import kernels
 from nasjax.proxies.base import Facts, Proxy, Value, plain
 from nasjax.spaces import cell201
@@ -17,6 +19,35 @@ def _extra(space: Any, arch: Any, entry: Entry) -> dict[str, tuple[Any, Any, flo
     del space
     count = round(float(cell201.flops_xautodl(arch)), 6)
     return {"flops_xautodl": (count, entry["flops_xautodl_M"], 1e-9)}
+
+
+def _normal(generator: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Standard-normal images of the kit [n, channels, height, width], channels last."""
+    return generator.standard_normal(shape, dtype=np.float32).transpose(0, 2, 3, 1).astype(dtype)
+
+
+def _probe(number: int, stage: int, dtype: Any) -> np.ndarray:
+    """Probe +-1 of feature map ``number``, channels last."""
+    shape = (64, 16 << stage, 32 >> stage, 32 >> stage)
+    signs = np.random.default_rng([2026, 5000 + number]).integers(0, 2, size=shape, dtype=np.int8)
+    return (2 * signs - 1).transpose(0, 2, 3, 1).astype(dtype)
+
+
+def _fixed(entry: Entry, dtype: Any) -> dict[str, Any]:
+    """Noise and probes in place of random ones; the recipe is the kit's."""
+    del entry
+    rng, probes, number = np.random.default_rng([2026, 1001]), {}, 1
+    for stage in range(3):
+        probes[f"stage{stage}"] = np.stack([_probe(number + i, stage, dtype) for i in range(5)])
+        number += 5
+        if stage < 2:
+            probes[f"reduction{stage}"] = _probe(number, stage + 1, dtype)
+            number += 1
+    return {
+        "ZenPass": np.stack([_normal(rng, (64, 3, 32, 32), dtype) for _ in range(2)]),
+        "FeaturePass": probes,
+        "CorrelationPass": _normal(np.random.default_rng([2026, 1002]), (1, 3, 64, 64), dtype),
+    }
 
 
 def _condition_number() -> Proxy:
@@ -53,6 +84,11 @@ KIT = Kit(
         "zico": "zico",
         "swap_S16": "swap:samples=16",
         "swap_S64": "swap",
+        "naslib_zen": "zen",
+        "meco": "meco",
+        "aznas.expressivity": "az_expressivity",
+        "aznas.progressivity": "az_progressivity",
+        "aznas.trainability": "az_trainability",
     },
     # Three times the official codes' own float32-float64 gap.
     loose={
@@ -68,9 +104,16 @@ KIT = Kit(
         "naslib_snip": 3e-3,
         "naslib_jacov": 1e-4,
         "zico": 3e-2,
+        "naslib_zen": 2e-6,
+        "meco": 3e-4,
+        # The official single precision has no value where the rank is not full; these are against double precision.
+        "aznas.expressivity": 1e-4,
+        "aznas.progressivity": 1e-4,
+        "aznas.trainability": 3e-4,
     },
     exact=frozenset({"swap_S64"}),
     extra=_extra,
+    fixed=_fixed,
     claimed=(
         *(name for name in CLAIMED if name != "swap"),
         "swap_S16",
