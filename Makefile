@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 DEMO   ?= runs/demo
+# A file stays in one process, so that its tests share compiled programs.
+PYTEST_ARGS ?= -n auto --maxprocesses=4 --dist=loadfile
 BIN    := $(VENV)/bin
 
 .PHONY: demo test lint type unit docs install install-test clean help

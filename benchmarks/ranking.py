@@ -46,6 +46,9 @@ def correlations(scores: pd.DataFrame, table: pd.DataFrame, columns: list[str]) 
 
 def difference(scores: pd.DataFrame, table: pd.DataFrame, columns: list[str], pair: list[str]) -> pd.DataFrame:
     """Spearman of the first proxy less that of the second, with a 95 % interval."""
+    known = proxy_columns(scores)
+    if len(pair) != 2 or not set(pair) <= set(known):
+        raise InputError(f"--pair={','.join(pair)}: two columns of scores are needed; there are {', '.join(known)}")
     joined, _ = tables.join(mask_invalid(scores)[["arch", *pair]], table[["arch", *columns]])
     joined = joined.dropna()
     rows = [metrics.paired_bootstrap(metrics.spearman, joined[pair[0]], joined[pair[1]], joined[c]) for c in columns]

@@ -100,7 +100,7 @@ class Block(NamedTuple):
 
     Attributes:
       name: static name; repeated cells of a stage share one.
-      index: int32 [], number of the block in the network, the stem is 0.
+      number: int32 [], of the block in the network, the stem is 0.
       position: int32 [], number among the blocks of its name.
       active: bool []; False for a block that an architecture of smaller depth skips.
       feature: static; whether the block's output is one of the network's feature maps. The last block, up to
@@ -108,7 +108,7 @@ class Block(NamedTuple):
     """
 
     name: str
-    index: Array | int
+    number: Array | int
     position: Array | int
     active: Array | bool
     feature: bool

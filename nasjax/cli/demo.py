@@ -32,7 +32,11 @@ class DemoConfig:
     channels: int = option(16, "Channels of the networks' first stage.", section="Demonstration", minimum=1)
     cells: int = option(5, "Cells a stage.", section="Demonstration", minimum=1)
     batch_size: int = option(64, "Images a batch.", section="Demonstration", minimum=2)
-    proxies: str = option("lswag,all", "Scores to compute; the first one ranks.", section="Demonstration")
+    proxies: str = option(
+        "lswag,zico,swap,nwot,synflow,snip,grad_norm,params,flops",
+        "Scores to compute; the first one ranks. All of them would compile for minutes.",
+        section="Demonstration",
+    )
     seed: int = option(0, "Seed of the sample and of the networks.", section="Demonstration", minimum=0)
 
     run_flags: str = dataclasses.field(default="", compare=False)

@@ -7,6 +7,7 @@ with respect to them gives the statistic. `Moments` and `Signs` reduce the per-s
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple, Protocol
 
@@ -56,14 +57,15 @@ class Fisher(NamedTuple):
         return cls(jnp.zeros_like(weight))
 
 
-class _FisherOf(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _FisherOf:
     """The reduction to `Fisher`; a value, so that equal ones are one static argument."""
 
     shape: tuple[int, ...]
 
-    def __call__(self, output: Array, cotangent: Array) -> Fisher:
-        channels = output.shape[-1]
-        by_sample = (output * cotangent).reshape(output.shape[0], -1, channels).sum(1)
+    def __call__(self, x: Array, dy: Array, /) -> Fisher:
+        channels = x.shape[-1]
+        by_sample = (x * dy).reshape(x.shape[0], -1, channels).sum(1)
         fisher = 0.5 * jnp.square(by_sample).mean(0)
         return Fisher(jnp.broadcast_to(fisher.reshape((1,) * (len(self.shape) - 1) + (channels,)), self.shape))
 

@@ -69,7 +69,7 @@ class FeaturePass(CustomPass):
                 return function(x), None
             names.append(block.name)
             active = jnp.asarray(block.active)
-            if isinstance(block.index, int) and block.index == 0:
+            if isinstance(block.number, int) and block.number == 0:
                 y, stats = function(x)
                 tokens.append(int(y.ndim == 3))
                 return (y, stats), (_entropy(y, space.precision), jnp.ones((), y.dtype), jnp.array(False), active)
@@ -104,7 +104,7 @@ def _probe(block: Block, y: Array, words: Array | None, fixed: PyTree) -> Array:
     if words is None:
         given = fixed[block.name]
         return jnp.asarray(given if given.ndim == y.ndim else given[block.position], y.dtype)
-    bit = (words[: y.size] >> jnp.asarray(block.index % 32, jnp.uint32)) & jnp.uint32(1)
+    bit = (words[: y.size] >> jnp.asarray(block.number % 32, jnp.uint32)) & jnp.uint32(1)
     return (2 * bit.astype(y.dtype) - 1).reshape(y.shape)
 
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nasjax.proxies import az_nas, classic, gradients, kernels, module_features, wrcor, zen
+from nasjax.proxies import az_nas, classic, gradients, kernels, module_features, regions, te_nas, wrcor, zen
 from nasjax.proxies.base import Proxy
 from nasjax.proxies.lswag import LswagConfig, lswag, zico
 from nasjax.proxies.pass_base import CustomPass
@@ -38,6 +38,8 @@ _FACTORIES: dict[str, Callable[..., Proxy]] = {
     "az_progressivity": az_nas.az_progressivity,
     "az_trainability": az_nas.az_trainability,
     "az_nas": az_nas.az_nas,
+    "te_regions": regions.te_regions,
+    "te_nas": te_nas.te_nas,
     "meco": module_features.meco,
     "dextr": module_features.dextr,
     "wrcor": wrcor.wrcor,
@@ -128,9 +130,15 @@ def parse(text: str | Sequence[str | Proxy], *, preset: str = "nbsz", space: Any
 
 
 def column_names(proxies: Sequence[Proxy]) -> list[str]:
-    """Distinct column names: the proxy's name, with its options where a name occurs twice."""
+    """Distinct column names: the proxy's name, where one occurs twice with the options that are not the default."""
     counts = [sum(q.name == p.name for q in proxies) for p in proxies]
-    return [p.name if n == 1 else p.label for p, n in zip(proxies, counts, strict=True)]
+    names = [p.name if n == 1 else _short(p) for p, n in zip(proxies, counts, strict=True)]
+    return names if len(set(names)) == len(names) else [p.label for p in proxies]
+
+
+def _short(proxy: Proxy) -> str:
+    usual = get(proxy.name).options if proxy.name in _FACTORIES else ()
+    return proxy._replace(options=tuple(o for o in proxy.options if o not in usual)).label
 
 
 def _options(name: str) -> tuple[str, ...]:

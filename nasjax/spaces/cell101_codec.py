@@ -41,8 +41,9 @@ def decode(encoding: Any) -> np.ndarray:
 
     Args:
       encoding: JSON text or dictionary with "matrix" (0 and 1) and "ops" (with or without the ends; names, or the
-        official numbers -1 input, 0 conv3x3, 1 conv1x1, 2 maxpool3x3, -2 output, -3 no vertex); a pair (matrix, ops); 49 adjacency bits row by row,
-        ':' and 7 operation codes as in NAS-Bench-Suite-Zero; or an integer array [26], see `cell101_graph`.
+        official numbers -1 input, 0 conv3x3, 1 conv1x1, 2 maxpool3x3, -2 output, -3 no vertex); a pair
+        (matrix, ops); 49 adjacency bits row by row, ":" and 7 operation codes as in NAS-Bench-Suite-Zero; or an
+        integer array [26], see `cell101_graph`.
 
     Returns:
       int32 [26]. Vertices that lie on no path are kept, as in the official ``original_matrix``.
@@ -120,7 +121,7 @@ def _array(rows: Any, ops: Sequence[Any]) -> np.ndarray:
     place = [*range(size - 1), OUTPUT]
     for source, target in np.argwhere(full):
         arch[EDGES.index((place[source], place[target]))] = 1
-    connected = full.any(0) | full.any(1)
+    connected = np.asarray(full.any(0) | full.any(1))
     for vertex, op in enumerate(inner, start=1):
         arch[len(EDGES) + vertex - 1] = _number(op, vertex) if connected[vertex] else 0
     return arch

@@ -306,11 +306,11 @@ class NasBenchMacro:
         """The weight layers of an architecture, one row a slot; traceable."""
         arch = jnp.asarray(arch)
         one = jnp.array(True)
-        active = [one]
+        slots = [one]
         for i in range(_LENGTH):
-            active += [arch[i] == 0] if i in _FIRST else []
-            active += [arch[i] > 0] * len(network.PARTS)
-        active = jnp.stack([*active, one, one])
+            slots += [arch[i] == 0] if i in _FIRST else []
+            slots += [arch[i] > 0] * len(network.PARTS)
+        active = jnp.stack([*slots, one, one])
         count = jnp.cumsum(active.astype(jnp.int32))
         order = jnp.where(active, count, 0)
         bins = jnp.where(active, depth_bin(order, count[-1]), -1)

@@ -1,5 +1,7 @@
 """Proxies by name and by text."""
 
+import types
+
 import pytest
 
 from nasjax.proxies import get, names, parse
@@ -23,6 +25,14 @@ def test_text_gives_proxies_in_order_without_repetition():
     assert [p.name for p in parse(["snip", "grad_norm,flops"])] == ["snip", "grad_norm", "flops"]
     assert [p.name for p in parse("all")] == list(names())
     assert [p.name for p in parse("swap,all")] == ["swap", *(n for n in names() if n != "swap")]
+
+
+def test_all_is_what_the_space_offers():
+    bare = types.SimpleNamespace(name="bare")
+    found = {p.name for p in parse("all", space=bare)}
+    assert found >= EXPECTED
+    assert not found & {"zen", "az_nas", "meco", "wrcor", "te_regions"}
+    assert [p.name for p in parse("zen", space=bare)] == ["zen"]  # refused later, with the reason
 
 
 def test_finished_proxies_pass_through():
@@ -51,7 +61,7 @@ def test_a_preset_of_its_own_wins_over_the_common_one():
 
 
 @pytest.mark.parametrize("preset", ["nbsz", "paper"])
-@pytest.mark.parametrize("name", sorted(EXPECTED))
+@pytest.mark.parametrize("name", names())
 def test_a_label_is_read_back_as_the_same_proxy(name, preset):
     proxy = get(name, preset=preset)
     (again,) = parse(proxy.label)
@@ -60,7 +70,14 @@ def test_a_label_is_read_back_as_the_same_proxy(name, preset):
 
 @pytest.mark.parametrize(
     "text",
-    ["lswag:interval=3-6:sign_guard=none:factors=lambda", "lswag:granularity=sample:norm=sample", "zico:var_of=abs"],
+    [
+        "lswag:interval=3-6:sign_guard=none:factors=lambda",
+        "lswag:granularity=sample:norm=sample",
+        "zico:var_of=abs",
+        "reg_swap:mu=40.5:sigma=1e3",
+        "meco:size=none",
+        "az_nas:source=noise",
+    ],
 )
 def test_a_label_with_options_is_read_back(text):
     (proxy,) = parse(text)
@@ -70,10 +87,8 @@ def test_a_label_with_options_is_read_back(text):
 
 def test_columns_carry_options_only_where_a_name_occurs_twice():
     chosen = parse("zico,swap,swap:samples=8")
-    columns = column_names(chosen)
-    assert columns[0] == "zico"
-    assert len(set(columns)) == 3
-    assert columns[2] == chosen[2].label == "swap:init=torch:repeats=1:samples=8"
+    assert column_names(chosen) == ["zico", "swap", "swap:samples=8"]
+    assert [p.options for p in parse(column_names(chosen))] == [p.options for p in chosen]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +110,10 @@ def test_columns_carry_options_only_where_a_name_occurs_twice():
         ("nwot:samples=0", ["samples=0", "positive"]),
         ("nwot:samples=few", ["'few'", "positive"]),
         ("swap:repeats=-1", ["repeats=-1", "positive"]),
+        ("reg_swap:mu=3", ["mu=3", "give both"]),
+        ("reg_swap:mu=3:sigma=-1", ["sigma=-1", "positive"]),
+        ("reg_swap:mu=few:sigma=1", ["'few'", "positive"]),
+        ("zen:repeats=0", ["repeats=0", "positive"]),
         ("", ["No proxy", "lswag"]),
         (" , ", ["No proxy"]),
     ],

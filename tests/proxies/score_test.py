@@ -107,8 +107,8 @@ def test_data_that_does_not_fit_is_refused(data, proxies, words, no_work):
         assert word in str(error.value)
 
 
-def test_data_that_fits_passes(batches):
-    score_module.check_batches(SPACE, batches, nasjax.proxies.parse("all"))
+def test_data_that_fits_passes():
+    score_module.check_batches(SPACE, make_batches(images=16, batch_size=8), nasjax.proxies.parse("all"))
 
 
 @pytest.mark.parametrize(

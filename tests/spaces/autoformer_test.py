@@ -448,7 +448,7 @@ def test_blocks_are_the_halves_of_the_network(own, data):
     variables = own(SHALLOW)
 
     def visit(block, function, x):
-        return function(x), (jnp.asarray(block.index), jnp.asarray(block.active), jnp.square(function(x)[0]).sum())
+        return function(x), (jnp.asarray(block.number), jnp.asarray(block.active), jnp.square(function(x)[0]).sum())
 
     walk = jax.jit(lambda v, a: BOUND.blocks(v, a, data[0], visit))(variables, SHALLOW)
     order = [walk.seen[name] for name in ("stem", "mlp", "attention", "last", "head")]

@@ -13,6 +13,7 @@ from jax import lax
 
 from nasjax import nn
 from nasjax.proxies import passes, registry
+from nasjax.proxies.derivative_passes import WeightPass
 from nasjax.spaces import cell201
 from nasjax.spaces.nasbench201 import NasBench201
 from nasjax.types import InputError, Output, Variables
@@ -431,7 +432,8 @@ def test_highest_precision_in_every_pass(data):
     for p in dict.fromkeys(wanted):
         if not isinstance(p, passes.CostPass):
             found = precisions(lambda key, p=p: passes.run(SPACE, p, key, FULL, images, labels), jax.random.key(0))
-            assert found and set(found) == {(lax.Precision.HIGHEST,) * 2}, p
+            products = not isinstance(p, WeightPass)
+            assert bool(found) == products and set(found) <= {(lax.Precision.HIGHEST,) * 2}, p
 
 
 def test_moments_change_no_value(variables, data):

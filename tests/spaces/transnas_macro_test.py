@@ -152,7 +152,7 @@ def test_one_program_serves_all(plain, init, data):
 def test_blocks_walk_the_same_network(plain, init, data):
     def visit(block, function, x):
         y, stats = function(x)
-        return (y, stats), (jnp.asarray(block.index), jnp.asarray(block.active), jnp.abs(y).sum())
+        return (y, stats), (jnp.asarray(block.number), jnp.asarray(block.active), jnp.abs(y).sum())
 
     for arch in ARCHS[:1]:
         variables = shaken(init(jax.random.key(0), arch))

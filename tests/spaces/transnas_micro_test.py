@@ -292,7 +292,7 @@ def test_initialisation():
 def test_blocks_walk_the_same_network(gradient, variables, data):
     def visit(block, function, x):
         y, stats = function(x)
-        return (y, stats), jnp.asarray(block.index)
+        return (y, stats), jnp.asarray(block.number)
 
     run = jax.jit(lambda v, a, x: SPACE.blocks(v, a, x, visit), compiler_options=QUICK)
     walk = run(variables, FULL, data[0])

@@ -55,6 +55,8 @@ def _scores() -> dict[str, str | Proxy]:
         "snip_tftas": "snip",
         "naswot_gelu_S8": "nwot:samples=8",
         "dss_aznas_copy.official_sum": "dss",
+        "aznas.expressivity": "az_expressivity",
+        "aznas.trainability": "az_trainability",
     }
     found |= {f"psi.S{n}.{where}": _psi(n, where) for n in (8, 16) for where in _PSI}
     for name, interval in (("all", None), ("interval", _INTERVAL)):
@@ -65,6 +67,21 @@ def _scores() -> dict[str, str | Proxy]:
 
 def _complexity(space: Any, arch: Any, entry: Entry) -> dict[str, tuple[Any, Any, float]]:
     return {"complexity": (space.complexity(arch), entry["scores_f64"]["aznas"]["complexity"], 0)}
+
+
+def _fixed(entry: Entry, dtype: Any) -> dict[str, Any]:
+    """Probes +-1 of AZ-NAS by feature map, for the most blocks; the recipe is the kit's."""
+    depth, shape = max(AutoFormerTiny.depths), (4, 197, entry["arch"]["embed_dim"])
+
+    def probe(number: int) -> np.ndarray:
+        signs = np.random.default_rng([2026, 5000 + number]).integers(0, 2, size=shape, dtype=np.int8)
+        return (2 * signs - 1).astype(dtype)
+
+    halves = {
+        name: np.stack([probe(2 * i + start) for i in range(depth - 1)])
+        for start, name in ((1, "mlp"), (2, "attention"))
+    }
+    return {"FeaturePass": halves | {"last": probe(2 * depth - 1)}}
 
 
 def _space(entry: Entry) -> AutoFormerTiny:
@@ -82,6 +99,7 @@ KIT = Kit(
     # Three times the official codes' own float32-float64 gap.
     loose={"zico": 3e-2, "dss_aznas_copy.official_sum": 6e-5},
     extra=_complexity,
+    fixed=_fixed,
     claimed=(
         "params",
         "complexity",
