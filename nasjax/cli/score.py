@@ -68,11 +68,13 @@ def main(config: ScoreConfig) -> None:
     Raises:
       InputError: anything is wrong with the configuration, the data or the working directory.
     """
-    proxies = nasjax.proxies.parse(config.proxies, preset=config.preset)
-    by = ranking_proxy(config, registry.column_names(proxies))
+    nasjax.proxies.parse(config.proxies, preset=config.preset)  # mistakes show before data are read
     batches = nasjax.data.load(config.data, batch_size=config.batch_size, num_batches=config.num_batches,
                                image_size=config.image_size, seed=config.seed)
     space = make_space(config, batches)
+    # "all" means what this space offers.
+    proxies = nasjax.proxies.parse(config.proxies, preset=config.preset, space=space)
+    by = ranking_proxy(config, registry.column_names(proxies))
     archs_key, score_key = jax.random.split(jax.random.key(config.seed))
     chosen = archs.choose(archs_key, space, config.archs)
 

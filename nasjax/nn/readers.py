@@ -71,7 +71,15 @@ class _FisherOf:
 
 
 def observe(output: Array, dummy: Any) -> Array:
-    """Identity on the output of a layer, which fills a reader of outputs; other readers, and None, pass by."""
+    """Identity on the output of a layer, which fills a reader of outputs; other readers, and None, pass by.
+
+    Args:
+      output: float [..., channels], of the layer.
+      dummy: zeros of a reader, or None.
+
+    Returns:
+      ``output``.
+    """
     return probe(output, dummy, _FisherOf(dummy.fisher.shape)) if isinstance(dummy, Fisher) else output
 
 
