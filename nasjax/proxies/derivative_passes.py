@@ -113,7 +113,9 @@ class CurvaturePass(_FixedPass):
     """The bilinear form ``w^T H g`` of weights w, gradient g and Hessian H of the loss of one batch.
 
     By the symmetry of H it is ``g^T (H w)``: the derivative of the gradient along the weights, which one
-    forward-mode derivative gives together with g. Statistics: "curvature" [L], the form by layers of g.
+    forward-mode derivative gives together with g. On a space that does not promise ``forward_over_reverse``
+    (`nasjax.spaces.optional`) a second backward pass does it, at more time and memory.
+    Statistics: "curvature" [L], the form by layers of g.
 
     Attributes:
       norm: batch-norm mode.
@@ -128,8 +130,16 @@ class CurvaturePass(_FixedPass):
             changed = variables._replace(params=space.with_weights(variables.params, weights))
             return space.loss(space.apply(changed, arch, images[0], norm=self.norm), labels[0])
 
+        def slope(weights: PyTree) -> tuple[Array, PyTree]:
+            gradient = jax.grad(loss)(weights)
+            products = jax.tree.map(lambda g, w: (g * w).sum(), gradient, lax.stop_gradient(weights))
+            return jax.tree.reduce(jnp.add, products), gradient
+
         weights = space.weights(variables.params)
-        gradient, along = jax.jvp(jax.grad(loss), (weights,), (weights,))
+        if getattr(space, "forward_over_reverse", False):
+            gradient, along = jax.jvp(jax.grad(loss), (weights,), (weights,))
+        else:
+            along, gradient = jax.grad(slope, has_aux=True)(weights)
         return {"curvature": space.layer_sums(jax.tree.map(jnp.multiply, gradient, along))}
 
 

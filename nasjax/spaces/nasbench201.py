@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,8 @@ class NasBench201:
     in_channels: int = 3
     drop_dead: bool = False
     precision: str = "highest"
+
+    forward_over_reverse: ClassVar[bool] = True  # see `nasjax.spaces.optional`
 
     def __post_init__(self) -> None:
         """Checks the sizes."""

@@ -1,6 +1,8 @@
 """What a search space may offer beyond `nasjax.spaces.base.SearchSpace`; some proxies need it.
 
-A pass names the methods it needs; on a space without them it is refused with their names.
+A pass names the methods it needs; on a space without them it is refused with their names. A space whose gradient of
+``apply`` can be differentiated by forward mode says so by an attribute ``forward_over_reverse = True``: no function
+with a vjp of its own may then stand inside another one's forward rule.
 """
 
 from __future__ import annotations

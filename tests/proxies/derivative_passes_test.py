@@ -46,13 +46,32 @@ def test_weights_that_an_architecture_lacks_do_not_count(index):
     assert sums.sum() + norms + SPACE.num_classes == SPACE.num_params(arch)
 
 
-def test_curvature_is_the_form_of_weights_hessian_and_gradient(run_linear, x64):
+@pytest.mark.parametrize("forward", [False, True])
+def test_curvature_is_the_form_of_weights_hessian_and_gradient(forward, linear_space, x64):
     a, b, x, t = linear_case(1)
     v = np.concatenate([a.ravel(), b.ravel()])
     g, step = gradient(v, x[0], t[0]), 1e-5
     along = (gradient(v + step * g, x[0], t[0]) - gradient(v - step * g, x[0], t[0])) / (2 * step)
-    found = run_linear(CurvaturePass(), a, b, x, t)["curvature"]
-    np.testing.assert_allclose(found.sum(), v @ along, rtol=1e-7)
+    space = type("Space", (type(linear_space),), {"forward_over_reverse": forward})()
+    variables = Variables({"a": jnp.asarray(a), "b": jnp.asarray(b)}, {})
+    images = jnp.asarray(x.reshape(2, 5, 1, 1, 3))
+    found = jax.jit(lambda v: CurvaturePass().measure(space, v, None, images, jnp.asarray(t)))(variables)
+    np.testing.assert_allclose(found["curvature"].sum(), v @ along, rtol=1e-7)
+
+
+@pytest.mark.slow
+def test_both_ways_to_the_curvature_of_a_cell_agree(x64):
+    arch = SPACE.decode("|nor_conv_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|none~0|nor_conv_3x3~1|avg_pool_3x3~2|")[0]
+    rng = np.random.default_rng(0)
+    images, labels = jnp.asarray(rng.normal(size=(1, 4, 8, 8, 3))), jnp.asarray(rng.integers(0, 4, (1, 4)), jnp.int32)
+    variables = SPACE.init(jax.random.key(0), arch, dtype=jnp.float64)
+    backward = type("Backward", (NasBench201,), {"forward_over_reverse": False})
+    other = backward(channels=2, cells=1, num_classes=4, image_size=8)
+    one, two = (
+        jax.jit(lambda v, s=s: CurvaturePass().measure(s, v, arch, images, labels)["curvature"])(variables)
+        for s in (SPACE, other)
+    )
+    np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
 
 
 def test_input_gradients_of_a_linear_network_agree(run_linear, x64):
