@@ -2,6 +2,7 @@
 
 import types
 
+import chex
 import numpy as np
 import pytest
 
@@ -47,3 +48,9 @@ def transposed_conv(x, w):
 def plain():
     """The layers above."""
     return types.SimpleNamespace(norm=norm, conv=conv, transposed_conv=transposed_conv)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fresh_trace_counts():
+    """chex counts traces by a function's code, which the modules share."""
+    chex.clear_trace_counter()
