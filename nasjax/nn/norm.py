@@ -46,6 +46,42 @@ def probe(x: Array, dummy: Any, reduce: Callable[[Array, Array], Any]) -> Array:
     return _probe(reduce, x, dummy)
 
 
+def _over_batch(v: Array, like: Array) -> Array:
+    """[channels] -> [1, ..., 1, channels]."""
+    return v.reshape((1,) * (like.ndim - 1) + (-1,))
+
+
+def _normalised(
+    eps: float, x: Array, scale: Array, bias: Array
+) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array, Array]]:
+    """(Output, mean, variance), and what its backward needs."""
+    axes = tuple(range(x.ndim - 1))
+    mean = x.mean(axes, keepdims=True)
+    var = jnp.square(x - mean).mean(axes, keepdims=True)
+    inverse = lax.rsqrt(var + jnp.asarray(eps, x.dtype))
+    y = (x - mean) * (inverse * _over_batch(scale, x)) + _over_batch(bias, x)
+    return (y, mean, var), (x, mean, inverse, scale)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _normalise(eps: float, x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
+    """Batch norm: (output, mean, variance). Mean and variance carry no gradient."""
+    return _normalised(eps, x, scale, bias)[0]
+
+
+def _normalise_bwd(eps: float, saved: Any, cotangents: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    del eps
+    (x, mean, inverse, scale), dy = saved, cotangents[0]
+    axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
+    dbias = dy.sum(axes, keepdims=True)
+    dscale = (dy * (x - mean)).sum(axes, keepdims=True) * inverse
+    dx = inverse * _over_batch(scale, x) * (dy - dbias / count - (x - mean) * (inverse * dscale / count))
+    return dx, dscale.reshape(-1), dbias.reshape(-1)
+
+
+_normalise.defvjp(_normalised, _normalise_bwd)
+
+
 def batch_norm(
     x: Array,
     scale: Array | None,
@@ -55,6 +91,7 @@ def batch_norm(
     mode: str = "batch",
     momentum: float = 0.1,
     eps: float = 1e-5,
+    fast: bool = False,
 ) -> tuple[Array, tuple[Array, Array] | None]:
     """Batch normalisation over all axes but the last.
 
@@ -68,6 +105,9 @@ def batch_norm(
         which is what batch mode does to a batch of one; "none": identity, without scale and bias.
       momentum: weight of the new value in the running statistics.
       eps: added to the variance.
+      fast: whether mode "batch" with scale and bias has a backward of its own, which reads the batch once for its
+        sums and once for the result; the new running statistics then carry no gradient. Forward-mode
+        derivatives (jvp, not jvp of grad) need False.
 
     Returns:
       normalised x, and the (updated) running statistics.
@@ -84,8 +124,12 @@ def batch_norm(
         mean, var, new = stats[0], stats[1], stats
     elif mode in ("batch", "sample"):
         axes = tuple(range(x.ndim - 1)) if mode == "batch" else tuple(range(1, x.ndim - 1))
-        mean = x.mean(axes, keepdims=True)
-        var = jnp.square(x - mean).mean(axes, keepdims=True)
+        y = None
+        if fast and mode == "batch" and scale is not None and bias is not None:
+            y, mean, var = _normalise(eps, x, scale, bias)
+        else:
+            mean = x.mean(axes, keepdims=True)
+            var = jnp.square(x - mean).mean(axes, keepdims=True)
         new = stats
         if mode == "batch" and stats is not None:
             count = int(np.prod(x.shape[:-1]))
@@ -94,6 +138,8 @@ def batch_norm(
                 stats[0] + momentum * (mean.reshape(-1) - stats[0]),
                 stats[1] + momentum * (unbiased - stats[1]),
             )
+        if y is not None:
+            return y, new
     else:
         raise InputError(f"batch_norm: mode={mode!r}; allowed are 'batch', 'running', 'sample', 'none'.")
     lead = (1,) * (x.ndim - 1)

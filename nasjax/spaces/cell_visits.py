@@ -30,12 +30,33 @@ def edge_args(stage: PyTree) -> EdgeArgs:
     return EdgeArgs(*(stage[f] for f in EdgeArgs._fields))
 
 
+# Inner jit: the edges of a cell are traced once.
+@functools.partial(jax.jit, static_argnums=0)
+def _edge_value(config: EdgeConfig, op: Array, node: Array, args: EdgeArgs) -> tuple[Array, Array, Array, Array]:
+    """Output of an edge, running mean, running variance, convolution output (zeros if there is none)."""
+    zero = jnp.zeros_like(node)
+
+    def convolved(name: str) -> tuple[Array, Array, Array, Array]:
+        y = cells.convolve(config, name, node, args.weights, None)
+        return *cells.normalise(y, args, config.norm), y
+
+    def branch(name: str) -> Any:
+        if name in cells.CONVOLUTIONS:
+            return lambda: convolved(name)
+        pool = functools.partial(nn.avg_pool, node, 3, padding=1, fast=config.fast)
+        free: dict[str, Any] = {"none": lambda: zero, "skip": lambda: node, "pool": pool}
+        return lambda: (free[name](), args.mean, args.var, zero)
+
+    out: tuple[Array, Array, Array, Array] = lax.switch(op, [branch(name) for name in config.ops])
+    return out
+
+
 def _value(config: EdgeConfig, arch: Array, x: Array, edges: EdgeArgs) -> tuple[Array, Any]:
     """Nodes [4, ...], and of the edges (output, running mean, running variance, convolution output), edges leading."""
 
     def step(nodes: Array, xs: Any) -> tuple[Array, Any]:
         op, source, target, args = xs
-        (out, mean, var), y = cells._edge_value(config, op, nodes[source], args)
+        out, mean, var, y = _edge_value(config, op, nodes[source], args)
         return nodes.at[target].add(out), (out, mean, var, y)
 
     nodes = jnp.zeros((4, *x.shape), x.dtype).at[0].set(x)
@@ -43,18 +64,17 @@ def _value(config: EdgeConfig, arch: Array, x: Array, edges: EdgeArgs) -> tuple[
     return lax.scan(step, nodes, (arch, _SOURCES, _TARGETS, edges))
 
 
-# Inner jit: the edges of a cell are traced once.
 @functools.partial(jax.jit, static_argnums=0)
 def _node_gradient(config: EdgeConfig, op: Array, node: Array, args: EdgeArgs, y: Array, dout: Array) -> Array:
     """Gradient of one edge's input alone; that of its arrays would cost as much again."""
 
     def convolved(name: str) -> Array:
-        normalise = lambda y: cells._normalise(y, args, config.norm)[0]  # noqa: E731
+        normalise = lambda y: cells.normalise(y, args, config.norm)[0]  # noqa: E731
         dy = jax.vjp(normalise, y)[1](dout)[0]
-        return jax.vjp(lambda node: cells._convolve(config, name, node, args.weights, None), node)[1](dy)[0]
+        return jax.vjp(lambda node: cells.convolve(config, name, node, args.weights, None), node)[1](dy)[0]
 
     def branch(name: str) -> Any:
-        if name in ("pointwise", "kernel"):
+        if name in cells.CONVOLUTIONS:
             return lambda: convolved(name)
         pool = lambda: jax.vjp(lambda v: nn.avg_pool(v, 3, padding=1), node)[1](dout)[0]  # noqa: E731
         return {"none": lambda: jnp.zeros_like(node), "skip": lambda: dout, "pool": pool}[name]

@@ -16,10 +16,11 @@ import numpy as np
 from jax import lax
 
 from nasjax import nn
+from nasjax.spaces.branches import update
 from nasjax.spaces.dag import EDGES
 from nasjax.types import Array, PyTree
 
-_CONVOLUTIONS = ("pointwise", "kernel", "reduce")
+CONVOLUTIONS = ("pointwise", "kernel", "reduce")
 
 
 class EdgeArgs(NamedTuple):
@@ -91,7 +92,7 @@ def _names(op: str) -> tuple[str, ...]:
     return ("reduce_a", "reduce_b") if op == "reduce" else (op,)
 
 
-def _convolve(config: EdgeConfig, op: str, node: Array, weights: dict[str, Array], moments: PyTree) -> Array:
+def convolve(config: EdgeConfig, op: str, node: Array, weights: dict[str, Array], moments: PyTree) -> Array:
     """Rectifier and convolutions of an operation."""
     own = (lambda name: None) if moments is None else moments.__getitem__
     x = jax.nn.relu(node)
@@ -124,97 +125,95 @@ def _observe(y: Array, readers: PyTree) -> Array:
     return jnp.concatenate(seen, -1)
 
 
-def _normalise(y: Array, args: EdgeArgs, norm: str) -> tuple[Array, Array, Array]:
-    out, stats = nn.batch_norm(y, args.scale, args.shift, stats=(args.mean, args.var), mode=norm)
+def normalise(y: Array, args: EdgeArgs, norm: str, *, fast: bool = False) -> tuple[Array, Array, Array]:
+    """Batch norm of an edge: (output, running mean, running variance); for ``fast`` see `nasjax.nn.batch_norm`."""
+    out, stats = nn.batch_norm(y, args.scale, args.shift, stats=(args.mean, args.var), mode=norm, fast=fast)
     assert stats is not None
     return out, stats[0], stats[1]
 
 
-def _empty(config: EdgeConfig, node: Array, args: EdgeArgs) -> Array:
+def _zeros(op: Array, x: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros to add to; XLA, if it knew their value, would make them once and copy them for each sum of each cell."""
+    return jnp.broadcast_to(jnp.where(op < 0, x[0, 0, 0, 0], 0), shape)
+
+
+def _empty(config: EdgeConfig, op: Array, node: Array, args: EdgeArgs) -> Array:
     """Zeros of the shape of the edge's output."""
     size = [-(-n // config.stride) for n in node.shape[1:3]]
-    return jnp.zeros((node.shape[0], *size, args.scale.shape[0]), node.dtype)
+    return _zeros(op, node, (node.shape[0], *size, args.scale.shape[0]))
+
+
+def _used_kernels(op: str, weights: dict[str, Array]) -> dict[str, Array]:
+    """The kernels of one operation."""
+    return {name: weights[name] for name in _names(op)}
 
 
 # Inner jit: the edges of a cell are traced once.
 @functools.partial(jax.jit, static_argnums=0)
-def _edge_value(config: EdgeConfig, op: Array, node: Array, args: EdgeArgs) -> tuple[tuple[Array, Array, Array], Array]:
-    """((edge output, running mean, running variance), convolution output)."""
-    zero = _empty(config, node, args)
+def _add_edge(config: EdgeConfig, op: Array, node: Array, args: EdgeArgs, total: Array) -> tuple[Array, Array, Array]:
+    """(total plus the edge's output, running mean, running variance)."""
 
-    def idle(out: Array) -> tuple[tuple[Array, Array, Array], Array]:
-        return (out, args.mean, args.var), zero
-
-    def convolved(name: str) -> tuple[tuple[Array, Array, Array], Array]:
-        y = _convolve(config, name, node, args.weights, None)
-        return _normalise(y, args, config.norm), y
+    def convolved(name: str, operands: tuple[Array, EdgeArgs], state: Any) -> Any:
+        node, args = operands
+        y = convolve(config, name, node, args.weights, None)
+        out, mean, var = normalise(y, args, config.norm)
+        return state[0] + out, mean, var
 
     def branch(name: str) -> Any:
-        if name in _CONVOLUTIONS:
-            return lambda: convolved(name)
-        pool = functools.partial(nn.avg_pool, node, 3, padding=1, fast=config.fast)
-        free: dict[str, Any] = {"none": lambda: zero, "skip": lambda: node, "pool": pool}
-        return lambda: idle(free[name]())
+        if name in CONVOLUTIONS:
+            return functools.partial(convolved, name)
+        pool = functools.partial(nn.avg_pool, window=3, padding=1, fast=config.fast)
+        free: dict[str, Any] = {"skip": lambda node: node, "pool": pool}
+        return None if name == "none" else lambda own, state: (state[0] + free[name](own[0]), *state[1:])
 
-    return lax.switch(op, [branch(name) for name in config.ops])
+    state = (total, args.mean, args.var)
+    out: tuple[Array, Array, Array] = update(op, [branch(name) for name in config.ops], (node, args), state)
+    return out
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _edge_gradient(
-    config: EdgeConfig, op: Array, node: Array, args: EdgeArgs, moments: PyTree, y: Array, dout: Array
+    config: EdgeConfig, op: Array, node: Array, args: EdgeArgs, moments: PyTree, dnode: Array, dout: Array
 ) -> tuple[Array, EdgeArgs, PyTree]:
-    """Gradients with respect to the node, the arrays of the edge, and the moments."""
-    zero_args = jax.tree.map(jnp.zeros_like, args)
-    zero_moments = jax.tree.map(jnp.zeros_like, moments)
+    """``dnode`` plus the gradient of the node, gradients of the arrays of the edge, and readings."""
 
-    def idle(dnode: Array) -> Any:
-        return dnode, zero_args, zero_moments
-
-    def convolved(name: str) -> Any:
-        used = {n: args.weights[n] for n in _names(name)}
+    def convolved(name: str, operands: Any, state: Any) -> Any:
+        (node, args, dout), (dnode, dargs, readings) = operands, state
         own = None if moments is None else {n: moments[n] for n in _names(name)}
-        # The convolution output is at hand here; a reader of outputs need not wait for it to be computed again.
         of_samples, of_outputs = nn.split_readers(own)
 
-        def after(y: Array, scale: Array, shift: Array, own: PyTree) -> Array:
-            return _normalise(_observe(y, own), args._replace(scale=scale, shift=shift), config.norm)[0]
+        def run(node: Array, weights: Any, scale: Array, shift: Array, samples: PyTree, outputs: PyTree) -> Array:
+            y = _observe(convolve(config, name, node, weights, samples), outputs)
+            return normalise(y, args._replace(scale=scale, shift=shift), config.norm, fast=True)[0]
 
-        def before(node: Array, weights: dict[str, Array], own: PyTree) -> Array:
-            return _convolve(config, name, node, weights, own)
-
-        dy, dscale, dshift, doutputs = jax.vjp(after, y, args.scale, args.shift, of_outputs)[1](dout)
-        dnode, dweights, dsamples = jax.vjp(before, node, used, of_samples)[1](dy)
-        new_moments = zero_moments if moments is None else {**zero_moments, **(dsamples or doutputs)}
-        new_args = zero_args._replace(weights={**zero_args.weights, **dweights}, scale=dscale, shift=dshift)
-        return dnode, new_args, new_moments
+        operands = (node, _used_kernels(name, args.weights), args.scale, args.shift, of_samples, of_outputs)
+        own_dnode, dweights, dscale, dshift, dsamples, doutputs = jax.vjp(run, *operands)[1](dout)
+        dargs = dargs._replace(weights={**dargs.weights, **dweights}, scale=dscale, shift=dshift)
+        return dnode + own_dnode, dargs, readings if own is None else {**readings, **(dsamples or doutputs)}
 
     def branch(name: str) -> Any:
-        if name in _CONVOLUTIONS:
-            return lambda: convolved(name)
-        free: dict[str, Any] = {
-            "none": lambda: jnp.zeros_like(node),
-            "skip": lambda: dout,
-            "pool": lambda: jax.vjp(lambda v: nn.avg_pool(v, 3, padding=1), node)[1](dout)[0],
-        }
-        return lambda: idle(free[name]())
+        if name in CONVOLUTIONS:
+            return functools.partial(convolved, name)
+        pool = lambda node, dout: jax.vjp(lambda v: nn.avg_pool(v, 3, padding=1), node)[1](dout)[0]  # noqa: E731
+        free: dict[str, Any] = {"skip": lambda node, dout: dout, "pool": pool}
+        return None if name == "none" else lambda own, state: (state[0] + free[name](own[0], own[2]), *state[1:])
 
-    return lax.switch(op, [branch(name) for name in config.ops])
+    state = (dnode, *jax.tree.map(jnp.zeros_like, (args, moments)))
+    operands = (node, args, dout)
+    out: tuple[Array, EdgeArgs, PyTree] = update(op, [branch(name) for name in config.ops], operands, state)
+    return out
 
 
 def _cell_value(config: CellConfig, arch: Array, x: Array, edges: tuple[EdgeArgs, ...]) -> Any:
-    """((nodes, running means, running variances), convolution outputs of the six edges)."""
-    nodes, stats, ys = [x], [], []
-    for target in (1, 2, 3):
-        total: Any = 0
-        for e, (source, end) in enumerate(EDGES):
-            if end == target:
-                (out, mean, var), y = _edge_value(config.edge(e), arch[e], nodes[source], edges[e])
-                total = total + out
-                stats.append((mean, var))
-                ys.append(y)
-        nodes.append(total)
-    means, variances = (jnp.stack([s[i] for s in stats]) for i in range(2))
-    return (tuple(nodes), means, variances), tuple(ys)
+    """(Nodes, running means, running variances)."""
+    nodes, stats = [x], []
+    for e, (source, target) in enumerate(EDGES):
+        if target == len(nodes):
+            nodes.append(_empty(config.edge(e), arch[e], nodes[source], edges[e]))
+        nodes[target], *own = _add_edge(config.edge(e), arch[e], nodes[source], edges[e], nodes[target])
+        stats.append(own)
+    means, variances = (jnp.stack([own[i] for own in stats]) for i in range(2))
+    return tuple(nodes), means, variances
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -223,7 +222,8 @@ def cell(
 ) -> tuple[tuple[Array, ...], Array, Array]:
     """Nodes and running statistics of one cell.
 
-    Its own vjp keeps one array of residuals an edge: autodiff of a switch would keep those of every branch.
+    Its own vjp keeps the nodes alone and convolves again. Autodiff of a switch would keep the residuals of every
+    branch; one convolution output an edge costs more in copies, chosen or not, than it saves.
 
     Args:
       config: static options.
@@ -236,27 +236,27 @@ def cell(
       the four nodes; running means and variances of the edges, float [6, out].
     """
     del moments
-    return _cell_value(config.plain(), arch, x, edges)[0]
+    return _cell_value(config.plain(), arch, x, edges)
 
 
 def _cell_fwd(config: CellConfig, arch: Array, x: Array, edges: tuple[EdgeArgs, ...], moments: Any) -> Any:
     # What is differentiated further is this function, by forward mode (GraSP): layers with a vjp of their own refuse.
-    out, ys = _cell_value(config.plain(), arch, x, edges)
-    return out, (arch, edges, moments, out[0][:3], ys)
+    out = _cell_value(config.plain(), arch, x, edges)
+    return out, (arch, edges, moments, out[0][:3])
 
 
 def _cell_bwd(config: CellConfig, saved: Any, cotangents: tuple[tuple[Array, ...], Array, Array]) -> Any:
-    arch, edges, moments, nodes, ys = saved
-    dnodes = list(cotangents[0])  # running statistics carry no gradient
+    arch, edges, moments, nodes = saved
+    dout = cotangents[0]  # running statistics carry no gradient
+    dnodes = [d + _zeros(arch[i], dout[3], d.shape) for i, d in enumerate(dout[:3])] + [dout[3]]
     grads: list[Any] = []
     # Edges are ordered by target, so in reverse a node's gradient is complete before it is read.
     for e, (source, target) in reversed(list(enumerate(EDGES))):
-        dnode, dedge, dmoments = _edge_gradient(
-            config.edge(e), arch[e], nodes[source], edges[e], moments[e], ys[e], dnodes[target]
+        dnodes[source], *own = _edge_gradient(
+            config.edge(e), arch[e], nodes[source], edges[e], moments[e], dnodes[source], dnodes[target]
         )
-        dnodes[source] = dnodes[source] + dnode
-        grads.append((dedge, dmoments))
-    dedges, dmoments = (tuple(g[i] for g in reversed(grads)) for i in range(2))
+        grads.append(own)
+    dedges, dmoments = (tuple(own[i] for own in reversed(grads)) for i in range(2))
     return np.zeros(arch.shape, jax.dtypes.float0), dnodes[0], dedges, dmoments
 
 

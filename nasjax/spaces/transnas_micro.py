@@ -35,6 +35,7 @@ class TransNasMicro(TransNas):
 
     drop_dead: bool = False
 
+    forward_over_reverse: ClassVar[bool] = True  # see `nasjax.spaces.optional`
     _network: ClassVar[Any] = network
     _blocks: ClassVar[Any] = blocks
     _name: ClassVar[str] = "transnas_micro"
