@@ -1,5 +1,7 @@
 """Layers against lax in float64: values, first and second derivatives, also inside loops and switches."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -309,6 +311,28 @@ def test_batch_norm_modes(x64):
     y, kept = nn.batch_norm(*args[0], stats=args[1], mode="none")
     np.testing.assert_array_equal(y, x)
     assert_close(kept, args[1])
+
+
+def test_batch_norm_with_its_own_backward(x64):
+    """Value, statistics, gradient, and the gradient's derivative along any direction."""
+    keys = jax.random.split(jax.random.key(3), 8)
+    args = tuple(jax.random.normal(k, s) + 1 for k, s in zip(keys, [(4, 3, 5, 2), (2,), (2,)], strict=False))
+    along = tuple(jax.random.normal(k, a.shape) for k, a in zip(keys[3:], args, strict=False))
+    weight, stats = jax.random.normal(keys[7], args[0].shape), (jnp.ones(2), jnp.full(2, 3.0))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def everything(fast):
+        def loss(*args):
+            y, new = nn.batch_norm(*args, stats=stats, fast=fast)
+            return jnp.sum(weight * jnp.sin(y)), (y, new)
+
+        gradient = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)
+        (first, out), (second, _) = jax.jvp(gradient, args, along)
+        return first, out, second
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), everything(True), everything(False)
+    )
 
 
 def test_batch_norm_without_scale_of_a_constant_is_finite():
