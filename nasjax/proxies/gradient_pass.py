@@ -12,7 +12,7 @@ from jax import lax
 from nasjax import nn
 from nasjax.proxies import activations
 from nasjax.proxies.activations import ActivationPass, activation_statistics
-from nasjax.spaces.base import SearchSpace
+from nasjax.spaces.base import SearchSpace, check_law
 from nasjax.types import Array, InputError, PyTree, Site, Variables
 
 _XI = 1e-8  # keeps the ratio of gsnr finite
@@ -38,6 +38,10 @@ class GradientPass:
     num_batches: int = 2
     granularity: str = "batch"
     activations: ActivationPass | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses an unknown initialisation law."""
+        check_law(self.init)
 
     @property
     def reader(self) -> Any:
