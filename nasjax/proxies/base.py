@@ -78,6 +78,9 @@ class Proxy(NamedTuple):
     def check_space(self, space: Any) -> None:
         """Refuses a space on which the proxy is not defined.
 
+        Args:
+          space: search space.
+
         Raises:
           InputError: it is not; the message says what is missing.
         """

@@ -46,7 +46,7 @@ def signed_saliency(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
       anti-correlates with accuracy on several benchmarks.
     """
     check_preset("plain", preset)
-    p = GradientPass(init=init)
+    p = GradientPass(init=init, num_batches=1)
 
     def finish(facts: Facts) -> Value:
         return plain(float(facts.stats[p]["layers"]["plain"].sum()))
@@ -177,7 +177,7 @@ def saliency_pass(name: str, saliency: str, init: str) -> tuple[GradientPass | S
     """
     if saliency not in SALIENCIES:
         raise InputError(f"{name}: saliency={saliency!r}; allowed are {', '.join(SALIENCIES)}.")
-    return (SynflowPass(init) if saliency == "synflow" else GradientPass(init=init)), WeightPass(init)
+    return (SynflowPass(init) if saliency == "synflow" else GradientPass(init=init, num_batches=1)), WeightPass(init)
 
 
 def snr_by_layer(facts: Facts, p: GradientPass | SynflowPass, w: WeightPass) -> np.ndarray:

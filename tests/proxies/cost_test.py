@@ -64,4 +64,5 @@ def test_the_suite_with_zico_swap_and_lswag_costs_at_most_eight_passes(unit):
 def test_proxies_that_share_a_pass_cost_it_once(unit):
     alone = cost("zico")
     assert alone == pytest.approx(2 * unit, rel=0.02)
+    assert cost("grad_norm") == pytest.approx(unit, rel=0.02)
     assert cost("zico,lswag,swap,snip,grad_norm,plain,fisher") == pytest.approx(alone, rel=1e-6)

@@ -51,7 +51,7 @@ def test_the_saliency_of_synflow_and_presets():
         proxy = get("t_cet", preset=preset)
         assert dict(proxy.options) == {"init": "torch", "saliency": "synflow"}
         assert passes.SynflowPass() in proxy.passes
-    assert passes.GradientPass() in get("t_cet", saliency="snip").passes
+    assert passes.GradientPass(num_batches=1) in get("t_cet", saliency="snip").passes
     with pytest.raises(InputError, match="t_cet: saliency='grasp'; allowed are synflow, snip"):
         get("t_cet", saliency="grasp")
 
