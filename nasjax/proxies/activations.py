@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nasjax.spaces.base import SearchSpace
+from nasjax.spaces.base import SearchSpace, check_law
 from nasjax.types import Array, InputError, PyTree, Site
 
 NUM_BINS = 10
@@ -39,6 +39,10 @@ class ActivationPass:
     kernel: bool = False
     patterns: bool = False
     intervals: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses an unknown initialisation law."""
+        check_law(self.init)
 
 
 def pack_signs(x: Array) -> Array:

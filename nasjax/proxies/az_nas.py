@@ -193,7 +193,7 @@ def az_progressivity(*, preset: str = "nbsz", init: str | None = None, source: s
         entropy = stats["entropy"][stats["active"]]
         return _value(float(np.diff(entropy).min()), "a feature map is constant")
 
-    return Proxy("az_progressivity", options, (p,), finish)
+    return Proxy("az_progressivity", options, (p,), finish, images_only=True)
 
 
 def az_trainability(*, preset: str = "nbsz", init: str | None = None, source: str | None = None) -> Proxy:

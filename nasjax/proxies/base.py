@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nasjax.proxies.pass_base import CustomPass
 from nasjax.proxies.passes import Pass
 from nasjax.types import InputError, LayerTable
 
@@ -55,6 +56,8 @@ class Proxy(NamedTuple):
       version: raised when the same options give other numbers.
       members: of a score of a population, the proxies that are ranked; see `nasjax.proxies.population`.
       combine: of a score of a population, ranks float64 [members, n] -> scores [n].
+      images_only: whether it is not defined for networks of tokens, see `nasjax.spaces.optional`.
+      raw_sign: 1 if higher is better for the raw value too, -1 if lower is.
     """
 
     name: str
@@ -64,11 +67,31 @@ class Proxy(NamedTuple):
     version: int = 1
     members: tuple[Proxy, ...] = ()
     combine: Callable[[np.ndarray], np.ndarray] | None = None
+    images_only: bool = False
+    raw_sign: int = 1
 
     @property
     def label(self) -> str:
         """Name with the options that matter, as `nasjax.proxies.parse` reads it."""
         return ":".join([self.name, *(f"{k}={_text(v)}" for k, v in self.options)])
+
+    def check_space(self, space: Any) -> None:
+        """Refuses a space on which the proxy is not defined.
+
+        Args:
+          space: search space.
+
+        Raises:
+          InputError: it is not; the message says what is missing.
+        """
+        if self.images_only and getattr(space, "tokens", False):
+            raise InputError(f"{self.name} is not defined for networks of tokens, as of {space.name!r}; leave it out.")
+        for p in self.passes:
+            if isinstance(p, CustomPass):
+                try:
+                    p.check_space(space)
+                except InputError as error:
+                    raise InputError(f"{self.name}: {error}") from None
 
 
 def _text(value: Any) -> str:

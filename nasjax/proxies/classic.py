@@ -59,7 +59,7 @@ def grad_norm(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
       Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021; code zero-cost-nas studied.
     """
     check_preset("grad_norm", preset)
-    p = GradientPass(init=init)
+    p = GradientPass(init=init, num_batches=1)
 
     def finish(facts: Facts) -> Value:
         return plain(float(facts.stats[p]["layers"]["grad_norm"].sum()))
@@ -81,7 +81,7 @@ def snip(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
       Lee et al., SNIP, ICLR 2019, as a proxy in Abdelfattah et al., ICLR 2021.
     """
     check_preset("snip", preset)
-    p = GradientPass(init=init)
+    p = GradientPass(init=init, num_batches=1)
 
     def finish(facts: Facts) -> Value:
         return plain(float(facts.stats[p]["layers"]["snip"].sum()))

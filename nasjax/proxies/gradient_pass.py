@@ -12,7 +12,7 @@ from jax import lax
 from nasjax import nn
 from nasjax.proxies import activations
 from nasjax.proxies.activations import ActivationPass, activation_statistics
-from nasjax.spaces.base import SearchSpace
+from nasjax.spaces.base import SearchSpace, check_law
 from nasjax.types import Array, InputError, PyTree, Site, Variables
 
 _XI = 1e-8  # keeps the ratio of gsnr finite
@@ -38,6 +38,10 @@ class GradientPass:
     num_batches: int = 2
     granularity: str = "batch"
     activations: ActivationPass | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses an unknown initialisation law."""
+        check_law(self.init)
 
     @property
     def reader(self) -> Any:
@@ -72,20 +76,30 @@ class SignPass(GradientPass):
 
 
 def share(passes: list[GradientPass]) -> dict[GradientPass, GradientPass]:
-    """Lets a pass with a reading of its own run with a plain one on the same network.
+    """Lets passes on the same network run together.
+
+    What one mini-batch tells is read on the first of a pass that takes several, and a reading of its own with a plain
+    pass.
 
     Returns:
       each pass -> the one that serves it.
     """
     served = {p: p for p in passes}
-    for special in (p for p in served if type(p) is not GradientPass):
-        network = (special.init, special.norm, special.granularity)
-        for p in served:
-            if type(p) is GradientPass and (p.init, p.norm, p.granularity) == network:
-                joined = dataclasses.replace(special, num_batches=max(p.num_batches, special.num_batches))
-                served[p] = served[special] = joined
-                break
+    plain = [p for p in served if type(p) is GradientPass]
+    for p in plain:
+        # Of one mini-batch there are no moments to read, unless its samples are the observations.
+        if p.granularity == "batch" and p.num_batches == 1:
+            served[p] = next((q for q in plain if q.num_batches > 1 and _network(q) == _network(p)), p)
+    for special in [p for p in served if type(p) is not GradientPass]:
+        hosts = [served[q] for q in plain if type(served[q]) is GradientPass and _network(q) == _network(special)]
+        if hosts:
+            joined = dataclasses.replace(special, num_batches=max(hosts[0].num_batches, special.num_batches))
+            served |= {p: joined for p, server in served.items() if server in (hosts[0], special)}
     return served
+
+
+def _network(p: GradientPass) -> tuple[str, str, str]:
+    return p.init, p.norm, p.granularity
 
 
 def gradient_statistics(

@@ -46,7 +46,7 @@ def signed_saliency(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
       anti-correlates with accuracy on several benchmarks.
     """
     check_preset("plain", preset)
-    p = GradientPass(init=init)
+    p = GradientPass(init=init, num_batches=1)
 
     def finish(facts: Facts) -> Value:
         return plain(float(facts.stats[p]["layers"]["plain"].sum()))
@@ -169,6 +169,22 @@ def layer_saliency(facts: Facts, p: GradientPass | SynflowPass) -> tuple[np.ndar
         return stats["synflow"] * scale, stats["synflow_square"] * scale**2
 
 
+def saliency_pass(name: str, saliency: str, init: str) -> tuple[GradientPass | SynflowPass, WeightPass]:
+    """Passes behind the ratio of a saliency.
+
+    Raises:
+      InputError: the proxy ``name`` does not know the saliency.
+    """
+    if saliency not in SALIENCIES:
+        raise InputError(f"{name}: saliency={saliency!r}; allowed are {', '.join(SALIENCIES)}.")
+    return (SynflowPass(init) if saliency == "synflow" else GradientPass(init=init, num_batches=1)), WeightPass(init)
+
+
+def snr_by_layer(facts: Facts, p: GradientPass | SynflowPass, w: WeightPass) -> np.ndarray:
+    """`snr_of_layers` of the saliency that a pass measured: float64 [L]."""
+    return snr_of_layers(*layer_saliency(facts, p), facts.stats[w]["count"])
+
+
 def snr(*, preset: str = "nbsz", saliency: str = "synflow", init: str = "torch") -> Proxy:
     """``sum_l sum_w s / std_w(s)``, the signal-to-noise ratio of a saliency s in each layer. Higher is better.
 
@@ -189,13 +205,9 @@ def snr(*, preset: str = "nbsz", saliency: str = "synflow", init: str = "torch")
       T-CET, AutoML 2023; the third-party code iViolinSolo/zero-cost-proxies studied.
     """
     check_preset("snr", preset)
-    if saliency not in SALIENCIES:
-        raise InputError(f"snr: saliency={saliency!r}; allowed are {', '.join(SALIENCIES)}.")
-    p: GradientPass | SynflowPass = SynflowPass(init) if saliency == "synflow" else GradientPass(init=init)
-    w = WeightPass(init)
+    p, w = saliency_pass("snr", saliency, init)
 
     def finish(facts: Facts) -> Value:
-        ratios = snr_of_layers(*layer_saliency(facts, p), facts.stats[w]["count"])
-        return plain(float(ratios[np.asarray(facts.layers.active)].sum()))
+        return plain(float(snr_by_layer(facts, p, w)[np.asarray(facts.layers.active)].sum()))
 
     return Proxy("snr", (("init", init), ("saliency", saliency)), (p, w), finish)

@@ -147,4 +147,4 @@ def te_ntk(
         kappa = float(np.mean([condition_number(k) for k in kernels]))
         return Value(-kappa, kappa)
 
-    return Proxy("te_ntk", (("init", init), ("repeats", repeats), ("samples", samples)), (p,), finish)
+    return Proxy("te_ntk", (("init", init), ("repeats", repeats), ("samples", samples)), (p,), finish, raw_sign=-1)

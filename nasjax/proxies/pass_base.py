@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from nasjax.spaces.base import check_law
 from nasjax.types import Array, InputError, PyTree, Variables
 
 
@@ -28,7 +29,11 @@ class CustomPass:
     init: str = "torch"
     repeats: int = 1
 
-    requires: ClassVar[tuple[str, ...]] = ()  # optional methods of a space, see `nasjax.spaces.base`
+    requires: ClassVar[tuple[str, ...]] = ()  # optional methods of a space, see `nasjax.spaces.optional`
+
+    def __post_init__(self) -> None:
+        """Refuses an unknown initialisation law."""
+        check_law(self.init)
 
     def check_space(self, space: Any) -> None:
         """Refuses a space that the pass cannot run on.

@@ -20,7 +20,7 @@ from nasjax.proxies.gradient_pass import GradientPass as GradientPass
 from nasjax.proxies.gradient_pass import SignPass as SignPass
 from nasjax.proxies.gradient_pass import gradient_statistics, share
 from nasjax.proxies.pass_base import CustomPass, over_initialisations
-from nasjax.spaces.base import SearchSpace
+from nasjax.spaces.base import SearchSpace, check_law
 from nasjax.types import Array, PyTree, Variables
 
 
@@ -33,6 +33,10 @@ class SynflowPass:
     """
 
     init: str = "torch"
+
+    def __post_init__(self) -> None:
+        """Refuses an unknown initialisation law."""
+        check_law(self.init)
 
 
 @dataclasses.dataclass(frozen=True)

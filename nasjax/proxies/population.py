@@ -144,5 +144,6 @@ def ranked(p: Proxy, members: Sequence[Column], encodings: Sequence[str], alive:
         scores[rows] = p.combine(stats.rankdata(values, axis=1))
         scores = np.array([scores[first[text]] for text in encodings])
     valid = np.isfinite(scores)
-    reasons = ["; ".join(dict.fromkeys(m.reasons[i] for m in members if m.reasons[i])) for i in range(len(encodings))]
+    said = used or members  # a member without any number is left out, and its remarks with it
+    reasons = ["; ".join(dict.fromkeys(m.reasons[i] for m in said if m.reasons[i])) for i in range(len(encodings))]
     return Column(scores, scores.copy(), valid, reasons)

@@ -109,7 +109,7 @@ def te_regions(
     repeats = repeats if repeats is not None else (3 if paper else 1)
     check_count("te_regions", "samples", samples)
     check_count("te_regions", "repeats", repeats)
-    if samples % _BATCHES:
+    if samples is None or samples % _BATCHES:
         raise InputError(f"te_regions: samples={samples}; allowed is a multiple of {_BATCHES}.")
     p = RegionsPass(init=init, repeats=repeats, samples=samples)
 

@@ -7,10 +7,9 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nasjax.proxies import az_nas, classic, gradients, kernels, module_features, regions, te_nas, wrcor, zen
+from nasjax.proxies import az_nas, classic, dss, gradients, kernels, module_features, regions, t_cet, te_nas, wrcor, zen
 from nasjax.proxies.base import Proxy
 from nasjax.proxies.lswag import LswagConfig, lswag, zico
-from nasjax.proxies.pass_base import CustomPass
 from nasjax.types import InputError
 
 _FACTORIES: dict[str, Callable[..., Proxy]] = {
@@ -26,6 +25,7 @@ _FACTORIES: dict[str, Callable[..., Proxy]] = {
     "gsnr": gradients.gsnr,
     "synflow": classic.synflow,
     "snr": gradients.snr,
+    "t_cet": t_cet.t_cet,
     "jacob_cov": kernels.jacob_cov,
     "epe_nas": kernels.epe_nas,
     "te_ntk": kernels.te_ntk,
@@ -43,6 +43,7 @@ _FACTORIES: dict[str, Callable[..., Proxy]] = {
     "meco": module_features.meco,
     "dextr": module_features.dextr,
     "wrcor": wrcor.wrcor,
+    "dss": dss.dss,
     "lswag": lswag,
 }
 _TEXT_OPTIONS = ("preset", "sign_guard")  # here "none" is a word, not None
@@ -75,15 +76,18 @@ def get(name: str, *, preset: str = "nbsz", **options: Any) -> Proxy:
             raise InputError(
                 f"Proxy {name!r} has no option {option!r}.{_nearest(option, known)} Allowed: {', '.join(known)}."
             )
-    return _FACTORIES[name](preset=preset, **options)
+    try:
+        return _FACTORIES[name](preset=preset, **options)
+    except InputError as error:
+        # Proxies share parts, whose messages name another proxy than the one asked for.
+        first, _, rest = str(error).partition(": ")
+        raise InputError(f"{name}: {rest if first in _FACTORIES else error}") from None
 
 
 def offers(space: Any, proxy: Proxy) -> bool:
     """Whether a space offers everything that a proxy reads."""
     try:
-        for p in proxy.passes:
-            if isinstance(p, CustomPass):
-                p.check_space(space)
+        proxy.check_space(space)
     except InputError:
         return False
     return True

@@ -19,7 +19,6 @@ from nasjax.proxies import population as population_lib
 from nasjax.proxies import registry
 from nasjax.proxies.base import Facts, Proxy, Value
 from nasjax.proxies.lswag import LswagConfig, from_config
-from nasjax.proxies.pass_base import CustomPass
 from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, Pass
 from nasjax.proxies.profile import IntervalProfile, profile_interval
 from nasjax.proxies.targets import check_targets
@@ -183,9 +182,8 @@ def check_batches(space: Any, batches: Any, proxies: Sequence[Proxy]) -> None:
         raise InputError(f"Images have {channels} channels, the space expects in_channels={space.in_channels}.")
     check_targets(space, labels, images)
     for proxy in proxies:
+        proxy.check_space(space)
         for p in proxy.passes:
-            if isinstance(p, CustomPass):
-                p.check_space(space)
             needed = passes_lib.images_needed(p, images.shape[1])
             if needed > images.shape[0] * images.shape[1]:
                 raise InputError(

@@ -109,4 +109,4 @@ def zen(*, preset: str = "nbsz", init: str = "normal", samples: int | None = Non
         stats = facts.stats[p]
         return plain(float(np.mean(stats["log_difference"] + stats["log_scale"])))
 
-    return Proxy("zen", (("init", init), ("repeats", repeats), ("samples", samples)), (p,), finish)
+    return Proxy("zen", (("init", init), ("repeats", repeats), ("samples", samples)), (p,), finish, images_only=True)

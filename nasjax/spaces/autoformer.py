@@ -57,6 +57,8 @@ class AutoFormer:
     max_distance: int = 14
     precision: str = "highest"
 
+    tokens: ClassVar[bool] = True  # see `nasjax.spaces.optional`
+
     _name: ClassVar[str] = "autoformer"
     _super_dim: ClassVar[int] = 1  # width of the official supernet, where it exceeds every choice
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from nasjax.hashing import stable_words
+from nasjax.spaces.initial import check_law as check_law
 from nasjax.types import Array, Graph, LayerTable, Output, PyTree, Tap, Variables
 
 

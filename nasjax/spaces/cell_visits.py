@@ -17,7 +17,7 @@ from nasjax import nn
 from nasjax.spaces import cells
 from nasjax.spaces.cells import EdgeArgs, EdgeConfig
 from nasjax.spaces.dag import EDGES
-from nasjax.spaces.optional import ModuleVisit, ResponseVisit
+from nasjax.spaces.optional import ModuleVisit, OutputVisit, ResponseVisit
 from nasjax.types import Array, PyTree
 
 _SOURCES, _TARGETS = np.array(EDGES, np.int32).T
@@ -169,6 +169,17 @@ def show(config: EdgeConfig, arch: Array, x: Array, edges: EdgeArgs, visit: Modu
     nodes, (outputs, _, _, ys) = _value(config, arch, x, edges)
     values = jnp.concatenate([jax.nn.relu(nodes[:3]), ys, outputs, nodes[3:]])
     return nodes[3], visit(values, module_counts(config, arch))
+
+
+def show_convolutions(
+    config: EdgeConfig, arch: Array, x: Array, edges: EdgeArgs, visit: OutputVisit
+) -> tuple[Array, PyTree]:
+    """Node 3 of a cell, and what the visitor makes of its six convolutions; zero for an edge without one.
+
+    Arguments as in `show`, ``visit`` as in `nasjax.spaces.optional.HasLayerOutputs`.
+    """
+    nodes, (_, _, _, ys) = _value(config, arch, x, edges)
+    return nodes[3], visit(ys)
 
 
 def respond(

@@ -13,7 +13,7 @@ import numpy as np
 from nasjax.spaces import cell201, dag, initial, nasbench201_blocks, nasbench201_modules, torch_layout
 from nasjax.spaces import nasbench201_network as network
 from nasjax.spaces.base import depth_bin
-from nasjax.spaces.optional import ModuleVisit, ResponseVisit
+from nasjax.spaces.optional import ModuleVisit, OutputVisit, ResponseVisit
 from nasjax.spaces.slots import layer_table
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
 
@@ -233,6 +233,12 @@ class NasBench201:
     ) -> tuple[Array, list[PyTree]]:
         """Modules of the AutoDL network; see `nasjax.spaces.optional.HasModules`."""
         return nasbench201_modules.modules(self._forward(norm), variables, self._traced(arch), images, visit)
+
+    def layer_outputs(
+        self, variables: Variables, arch: Array, images: Array, visit: OutputVisit, *, norm: str = "batch"
+    ) -> list[PyTree]:
+        """Outputs of the weight layers; see `nasjax.spaces.optional.HasLayerOutputs`."""
+        return nasbench201_modules.layer_outputs(self._forward(norm), variables, self._traced(arch), images, visit)
 
     def responses(
         self,

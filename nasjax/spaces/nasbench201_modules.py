@@ -1,11 +1,11 @@
-"""Inside the blocks of the NAS-Bench-201 network: outputs of all modules, rectifiers with gradients, the thin cell."""
+"""Inside the blocks of the NAS-Bench-201 network: outputs of modules and layers, rectifiers, the thin cell."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,31 @@ from nasjax import nn
 from nasjax.spaces import cell_visits
 from nasjax.spaces import nasbench201_network as network
 from nasjax.spaces.nasbench201_blocks import Layers, shortcut, walk
-from nasjax.spaces.optional import ModuleVisit, ResponseVisit
+from nasjax.spaces.optional import ModuleVisit, OutputVisit, ResponseVisit
 from nasjax.types import Array, Block, BlockFunction, PyTree, Variables
+
+
+class _Reduction(NamedTuple):
+    """Values inside a reduction block: convolutions, norms, the rectifier between them, shortcut and output."""
+
+    conv_a: Array
+    norm_a: Array
+    middle: Array
+    conv_b: Array
+    norm_b: Array
+    side: Array
+    output: Array
+
+
+def _reduction(layers: Layers, active: Array, x: Array, s: int) -> _Reduction:
+    """Reduction block ``s`` on its input x, rectified in ``active``."""
+    a = layers.conv(active, "reductions", s, "conv_a", stride=2, padding=1)
+    norm_a = layers.norm(a, "reductions", s, "conv_a")[0]
+    middle = jax.nn.relu(norm_a)
+    b = layers.conv(middle, "reductions", s, "conv_b")
+    norm_b = layers.norm(b, "reductions", s, "conv_b")[0]
+    side = shortcut(layers, x, s)
+    return _Reduction(a, norm_a, middle, b, norm_b, side, norm_b + side)
 
 
 def modules(
@@ -42,15 +65,10 @@ def modules(
         if s < 2:
             active = jax.nn.relu(x)
             show((active, 1))
-            a = layers.conv(active, "reductions", s, "conv_a", stride=2, padding=1)
-            norm_a = layers.norm(a, "reductions", s, "conv_a")[0]
-            middle = jax.nn.relu(norm_a)
-            b = layers.conv(middle, "reductions", s, "conv_b")
-            norm_b = layers.norm(b, "reductions", s, "conv_b")[0]
-            side = shortcut(layers, x, s)
             show((nn.avg_pool(x, 2, stride=2, padding="VALID"), 1))
-            x = norm_b + side
-            show((a, 1), (norm_a, 3), (middle, 1), (b, 1), (norm_b, 3), (side, 2), (x, 1))
+            own = _reduction(layers, active, x, s)
+            x = own.output
+            show(*zip(own, (1, 3, 1, 1, 3, 2, 1), strict=True))
     y = layers.norm(x, "head")[0]
     x = jax.nn.relu(y)
     show((y, 1), (x, 2))
@@ -59,6 +77,29 @@ def modules(
     logits = classify(options, variables.params, x)
     show((logits[:, None, None], 2))  # the classifier and the network itself
     return logits, seen
+
+
+def layer_outputs(
+    options: network.Forward, variables: Variables, arch: Array, images: Array, visit: OutputVisit
+) -> list[PyTree]:
+    """Outputs of all weight layers; see `nasjax.spaces.optional.HasLayerOutputs`."""
+    layers = Layers(options, variables)
+
+    def cell(x: Array, own: PyTree) -> tuple[Array, PyTree]:
+        return cell_visits.show_convolutions(layers.edge_config, arch, x, cell_visits.edge_args(own), visit)
+
+    y = layers.conv(images, "stem")
+    seen = [visit(y[None])]
+    x = layers.norm(y, "stem")[0]
+    for s in range(3):
+        x, reduced = lax.scan(cell, x, layers.stage(s))
+        seen.append(reduced)
+        if s < 2:
+            own = _reduction(layers, jax.nn.relu(x), x, s)
+            seen.append(visit(jnp.stack([own.conv_a, own.conv_b, own.side])))
+            x = own.output
+    features = jax.nn.relu(layers.norm(x, "head")[0])
+    return [*seen, visit(classify(options, variables.params, features)[None])]
 
 
 def classify(options: network.Forward, params: PyTree, features: Array) -> Array:

@@ -2,7 +2,8 @@
 
 A pass names the methods it needs; on a space without them it is refused with their names. A space whose gradient of
 ``apply`` can be differentiated by forward mode says so by an attribute ``forward_over_reverse = True``: no function
-with a vjp of its own may then stand inside another one's forward rule.
+with a vjp of its own may then stand inside another one's forward rule. A network of tokens, whose norms are
+no batch norms, says so by ``tokens = True``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from nasjax.types import Array, PyTree, Variables, Visit, Walk
 
 ModuleVisit = Callable[[Array, Array], PyTree]
+OutputVisit = Callable[[Array], PyTree]
 ResponseVisit = Callable[[Array | int, Array, Array, Array], PyTree]
 
 
@@ -72,6 +74,28 @@ class HasModules(Protocol):
 
         Returns:
           logits, and what the visitor returned, in forward order, with a leading axis for repeated cells.
+        """
+        ...
+
+
+class HasLayerOutputs(Protocol):
+    """A network that shows what every weight layer puts out: T-CET."""
+
+    def layer_outputs(
+        self, variables: Variables, arch: PyTree, images: Array, visit: OutputVisit, *, norm: str = "batch"
+    ) -> list[PyTree]:
+        """Shows the outputs of convolutions and linear layers, biases included.
+
+        Args:
+          variables: what ``init`` makes.
+          arch: one architecture.
+          images: float [batch, height, width, channels].
+          visit: called as visit(values) on float [k, batch, ...], outputs of equal shape; zero for a layer that the
+            architecture lacks. What it returns has the leading axis k too.
+          norm: batch-norm mode.
+
+        Returns:
+          what the visitor returned, k slots or [cells, k] of repeated cells each, in the order of ``layers``.
         """
         ...
 

@@ -17,6 +17,7 @@ _SPACES = {
     "autoformer_tiny": "nasjax.spaces.autoformer:AutoFormerTiny",
     "nasbench101": "nasjax.spaces.nasbench101:NasBench101",
     "nasbench201": "nasjax.spaces.nasbench201:NasBench201",
+    "nasbench_macro": "nasjax.spaces.nasbench_macro:NasBenchMacro",
     "transnas_macro": "nasjax.spaces.transnas_macro:TransNasMacro",
     "transnas_micro": "nasjax.spaces.transnas_micro:TransNasMicro",
 }

@@ -26,6 +26,11 @@ class LinearSpace:
             taps = {k: tap(Site(k, calls[k]), v) for k, v in (("input", x), ("hidden", hidden))}
         return Output(nn.linear(hidden, variables.params["b"], moments=own["b"]), variables.stats, taps)
 
+    def layer_outputs(self, variables, arch, images, visit, *, norm="batch"):
+        del arch, norm
+        hidden = images.reshape(images.shape[0], -1) @ variables.params["a"]
+        return [visit(hidden[None]), visit((hidden @ variables.params["b"])[None])]
+
     def loss(self, output, targets):
         return 0.5 * jnp.square(output.logits[:, 0] - targets).mean()
 

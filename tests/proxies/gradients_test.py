@@ -129,6 +129,18 @@ def test_fisher_is_read_in_a_gradient_pass_that_runs_anyway():
     assert served == {fisher: joined, plain: joined, patterns: joined}
 
 
+def test_one_mini_batch_is_the_first_of_several():
+    one, two, four = (passes.GradientPass(num_batches=m) for m in (1, 2, 4))
+    assert passes.merge([one]) == {one: one}
+    assert passes.merge([one, four, two]) == {one: four, four: four, two: two}
+    fisher, joined = passes.FisherPass(), passes.FisherPass(num_batches=2)
+    assert passes.merge([one, fisher, two]) == {one: joined, fisher: joined, two: joined}
+    assert passes.merge([one, fisher]) == {one: fisher, fisher: fisher}
+    # Moments of the samples of one mini-batch are not those of two.
+    few, many = (passes.GradientPass(num_batches=m, granularity="sample") for m in (1, 2))
+    assert passes.merge([few, many, one]) == {few: few, many: many, one: one}
+
+
 def test_signs_are_read_with_the_moments_of_samples():
     own, signs, other = gradients.gsnr().passes[0], passes.SignPass(), passes.GradientPass()
     assert passes.merge([own, signs, other]) == {own: signs, signs: signs, other: other}

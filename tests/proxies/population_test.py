@@ -59,8 +59,9 @@ def test_what_is_no_number_is_last_and_named():
 
 
 def test_a_member_without_any_number_is_left_out():
-    found = ranked([column([NAN] * 4), column([1, 2, 3, 4])])
+    found = ranked([column([NAN] * 4, ["a is nan"] * 4), column([1, 2, 3, 4])])
     np.testing.assert_allclose(found.scores, np.log([1 / 4, 2 / 4, 3 / 4, 1]))
+    assert found.reasons == [""] * 4
     nothing = ranked([column([NAN] * 4), column([NAN] * 4)])
     assert not nothing.valid.any()
 

@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from nasjax.proxies import get, names, parse
+from nasjax.proxies import get, names, parse, registry
 from nasjax.proxies.registry import column_names
 from nasjax.types import InputError
 
@@ -31,8 +31,19 @@ def test_all_is_what_the_space_offers():
     bare = types.SimpleNamespace(name="bare")
     found = {p.name for p in parse("all", space=bare)}
     assert found >= EXPECTED
-    assert not found & {"zen", "az_nas", "meco", "wrcor", "te_regions"}
+    assert not found & {"zen", "az_nas", "meco", "wrcor", "te_regions", "t_cet", "dss"}
     assert [p.name for p in parse("zen", space=bare)] == ["zen"]  # refused later, with the reason
+
+
+def test_what_is_defined_for_images_alone_is_refused_for_tokens():
+    methods = {n: None for n in ("blocks", "weights_by_role", "weight_mask", "named_weights")}
+    transformer = types.SimpleNamespace(name="vit", tokens=True, **methods)
+    found = {p.name for p in parse("all", space=transformer)}
+    assert found >= {"dss", "az_nas", "az_trainability"}
+    assert not found & {"zen", "az_progressivity", "t_cet"}
+    for name, words in (("zen", "zen is not defined for networks of tokens.*'vit'"), ("t_cet", r"t_cet: .*'vit'")):
+        with pytest.raises(InputError, match=words):
+            get(name).check_space(transformer)
 
 
 def test_finished_proxies_pass_through():
@@ -91,6 +102,15 @@ def test_columns_carry_options_only_where_a_name_occurs_twice():
     assert [p.options for p in parse(column_names(chosen))] == [p.options for p in chosen]
 
 
+@pytest.mark.parametrize(("name", "option"), [(n, o) for n in names() for o in registry._options(n)])
+def test_a_value_that_is_not_allowed_is_refused_at_once(name, option):
+    with pytest.raises(InputError) as error:
+        parse(f"{name}:{option}=nonsense")
+    message = str(error.value)
+    assert message.startswith(f"{name}: ") and "'nonsense'" in message
+    assert any(words in message for words in ("allowed", "give both", "or give bins"))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -106,7 +126,10 @@ def test_columns_carry_options_only_where_a_name_occurs_twice():
         ("lswag:var_of=square", ["'square'", "abs", "signed"]),
         ("lswag:num_batches=many", ["'many'", "2 or more"]),
         ("lswag:interval=early", ["'early'", "low-high"]),
-        ("zico:num_batches=1", ["num_batches=1"]),
+        ("zico:num_batches=1", ["zico: num_batches=1"]),
+        ("grad_norm:init=foo", ["grad_norm", "'foo'", "torch, kaiming_fan_in"]),
+        ("reg_swap:samples=0", ["reg_swap: samples=0"]),
+        ("te_regions:samples=none", ["te_regions: samples=None", "multiple of 3"]),
         ("nwot:samples=0", ["samples=0", "positive"]),
         ("nwot:samples=few", ["'few'", "positive"]),
         ("swap:repeats=-1", ["repeats=-1", "positive"]),

@@ -108,7 +108,7 @@ def test_data_that_does_not_fit_is_refused(data, proxies, words, no_work):
 
 
 def test_data_that_fits_passes():
-    score_module.check_batches(SPACE, make_batches(images=16, batch_size=8), nasjax.proxies.parse("all"))
+    score_module.check_batches(SPACE, make_batches(images=16, batch_size=8), nasjax.proxies.parse("all", space=SPACE))
 
 
 @pytest.mark.parametrize(

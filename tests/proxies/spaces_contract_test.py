@@ -8,8 +8,10 @@ import pytest
 
 import nasjax
 from nasjax.data import Batches
+from nasjax.spaces.autoformer import AutoFormer
 from nasjax.spaces.base import by_signature
 from nasjax.spaces.nasbench101 import NasBench101
+from nasjax.spaces.nasbench_macro import NasBenchMacro
 
 pytestmark = pytest.mark.slow
 score_module = importlib.import_module("nasjax.proxies.score")  # the package's name `score` is the function
@@ -21,18 +23,38 @@ CELLS = (
     ([[0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1], [0] * 4], [PLAIN, POOL]),
     ([[0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 0, 1], [0] * 4], [POOL, CONV]),
 )
-SPACES = {
-    "nasbench101": (NasBench101(channels=5, stacks=1, cells=1, num_classes=3, image_size=6), CELLS, 2),
-}
+TRANSFORMER = AutoFormer(
+    (8,), (1, 2), (1, 2), (1.5, 2.0), num_classes=3, image_size=6, patch_size=2, head_dim=4, max_distance=1
+)
+TRANSFORMERS = ((1, 1.5, 1, 8), (2, 1.5, 2.0, 1, 2, 8), (2, 2.0, 1.5, 2, 2, 8))
 SAME = {"rtol": 1e-9, "atol": 0}  # the same program however it is cut up, so last bits alone may differ
 # Those that read the space's own functions in different ways; the others share their passes.
 PROXIES = ("params", "flops", "grad_norm", "snip", "synflow", "nwot", "swap", "zico", "lswag")
+# Space, architectures, number of programs, proxies that another space lacks.
+SPACES = {
+    "nasbench101": (NasBench101(channels=5, stacks=1, cells=1, num_classes=3, image_size=6), CELLS, 2, ()),
+    "nasbench_macro": (
+        NasBenchMacro(channels=2, head_channels=5, num_classes=3, image_size=6),
+        ("01201120", "10022001", "22222222"),
+        1,
+        (),
+    ),
+    "autoformer": (TRANSFORMER, TRANSFORMERS, 1, ("dss", "az_expressivity", "az_trainability")),
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _float64():
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_compilation():
+    """Compiling is what these tests spend their time on."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +67,15 @@ def batches():
 
 @pytest.fixture(scope="module", params=list(SPACES))
 def case(request):
-    """Space, encodings, and how many programs they need."""
-    space, archs, programs = SPACES[request.param]
-    return space, space.encode(space.decode(list(archs))), programs
+    """Space, encodings, how many programs they need, and the proxies to run."""
+    space, archs, programs, more = SPACES[request.param]
+    return space, space.encode(space.decode(list(archs))), programs, PROXIES + more
 
 
 @pytest.fixture(scope="module")
 def run(batches, case):
     def run(archs, *, seed=0):
-        return nasjax.score(case[0], list(archs), batches, PROXIES, key=jax.random.key(seed), engine="jit", chunk=2)
+        return nasjax.score(case[0], list(archs), batches, case[3], key=jax.random.key(seed), engine="jit", chunk=2)
 
     return run
 
@@ -70,7 +92,7 @@ def traces(space):
 
 def test_scores_are_finite_and_differ(result, case):
     assert result.archs == case[1]
-    for name in PROXIES:
+    for name in case[3]:
         assert result.valid[name].all() and np.isfinite(result.scores[name]).all(), name
         # Six images have 64 patterns, which these networks exhaust.
         assert len(set(result.scores[name])) == 3 or name == "swap", name
@@ -79,7 +101,7 @@ def test_scores_are_finite_and_differ(result, case):
 
 
 def test_each_signature_is_compiled_once(run, result, case):
-    space, archs, programs = case
+    space, archs, programs, _ = case
     assert len(by_signature(space, space.decode(archs))) == programs
     before = traces(space)
     assert list(before.values()) == [1] * programs
@@ -89,14 +111,14 @@ def test_each_signature_is_compiled_once(run, result, case):
 
 def test_neither_order_nor_company_matters(run, result, case):
     turned, alone = run(case[1][::-1]), run(case[1][1:2])
-    for name in PROXIES:
+    for name in case[3]:
         np.testing.assert_allclose(turned.scores[name][::-1], result.scores[name], **SAME, err_msg=name)
         np.testing.assert_allclose(alone.scores[name], result.scores[name][1:2], **SAME, err_msg=name)
 
 
 def test_the_key_decides(run, result, case):
     other = run(case[1], seed=1)
-    for name in PROXIES:
+    for name in case[3]:
         if "swap" not in name:
             same = np.allclose(other.scores[name], result.scores[name], rtol=1e-12, atol=0)
             assert same == (name in ("params", "flops")), name

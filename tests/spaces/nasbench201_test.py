@@ -427,7 +427,7 @@ def test_highest_precision_in_the_gradient(variables, data):
 
 def test_highest_precision_in_every_pass(data):
     images, labels = (np.stack([np.concatenate([part] * 4)] * 2) for part in data)  # enough for every pass
-    wanted = [p for proxy in registry.parse("all") for p in proxy.passes]
+    wanted = [p for proxy in registry.parse("all", space=SPACE) for p in proxy.passes]
     wanted += [p for p in registry.get("lswag", granularity="sample").passes]
     for p in dict.fromkeys(wanted):
         if not isinstance(p, passes.CostPass):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nasjax.proxies.base import Facts, Proxy, Value, plain
+from nasjax.proxies.dss import DiversityPass
 from nasjax.proxies.lswag import LswagConfig, lambda_term
 from nasjax.proxies.passes import ActivationPass, GradientPass
 from nasjax.spaces.autoformer import AutoFormerTiny
@@ -49,6 +50,12 @@ def _product(interval: tuple[int, int] | None, samples: int, where: str) -> Prox
     return Proxy("lswag", (), (gradient, _pattern_pass(samples)), finish)
 
 
+def _diversity(part: str) -> Proxy:
+    """One of the sums that DSS adds up."""
+    p = DiversityPass()
+    return Proxy("dss", (), (p,), lambda facts: plain(float(facts.stats[p][part])))
+
+
 def _scores() -> dict[str, str | Proxy]:
     found: dict[str, str | Proxy] = {
         "zico": "zico",
@@ -58,6 +65,8 @@ def _scores() -> dict[str, str | Proxy]:
         "aznas.expressivity": "az_expressivity",
         "aznas.trainability": "az_trainability",
     }
+    for key, part in (("msa", "attention"), ("mlp", "mlp"), ("head_once", "head")):
+        found[f"dss_aznas_copy.{key}"] = _diversity(part)
     found |= {f"psi.S{n}.{where}": _psi(n, where) for n in (8, 16) for where in _PSI}
     for name, interval in (("all", None), ("interval", _INTERVAL)):
         for n in (8, 16):
@@ -97,7 +106,11 @@ KIT = Kit(
     scores=_scores(),
     modes={"": "batch"},
     # Three times the official codes' own float32-float64 gap.
-    loose={"zico": 3e-2, "dss_aznas_copy.official_sum": 6e-5},
+    loose={
+        "zico": 3e-2,
+        **{f"dss_aznas_copy.{part}": 6e-5 for part in ("official_sum", "msa", "mlp")},
+        "dss_aznas_copy.head_once": 3e-6,
+    },
     extra=_complexity,
     fixed=_fixed,
     claimed=(
@@ -108,6 +121,9 @@ KIT = Kit(
         "zico",
         "snip_tftas",
         "naswot_gelu_S8",
+        "dss_aznas_copy.official_sum",
+        "aznas.expressivity",
+        "aznas.trainability",
         "lambda.abs_all",
         "psi.S16.all",
         "lswag.abs_interval_x_psi16_upto_end",

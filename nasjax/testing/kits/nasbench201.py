@@ -80,6 +80,8 @@ KIT = Kit(
         "gradsign": "gradsign",
         "alethiometer_snr_snip": "snr:saliency=snip",
         "alethiometer_snr_syn": "snr",
+        "alethiometer_tcet": "t_cet",
+        "alethiometer_tcet_snip_none": "t_cet:saliency=snip",
         "tenas_ntk_cond_B16": _condition_number(),
         "zico": "zico",
         "swap_S16": "swap:samples=16",
@@ -99,6 +101,8 @@ KIT = Kit(
         "naslib_grasp": 3e-2,
         "gradsign": 1e-3,
         "alethiometer_snr_snip": 2e-4,
+        "alethiometer_tcet": 1e-5,  # a few of 10^8 outputs lie within rounding of zero
+        "alethiometer_tcet_snip_none": 2e-4,
         "tenas_ntk_cond_B16": 1e-2,
         "naslib_grad_norm": 6e-3,
         "naslib_snip": 3e-3,
@@ -125,5 +129,6 @@ KIT = Kit(
         "naslib_epe_nas",
         "gradsign",
         "tenas_ntk_cond_B16",
+        "alethiometer_tcet",
     ),
 )
