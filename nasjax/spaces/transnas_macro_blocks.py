@@ -21,7 +21,7 @@ Family = tuple[Array, units.NormArgs]  # weights and norms of one or two layers
 
 
 def _layer(
-    runner: Runner, shape: units.Shape, x: Array, weights: Array, norms: units.NormArgs, **options: float
+    runner: Runner, shape: units.Shape, x: Array, weights: Array, norms: units.NormArgs, **options: Any
 ) -> tuple[Array, tuple[Array, Array]]:
     """Convolution and norm (with its options) on true shapes; new running statistics, as wide as the given ones.
 
