@@ -227,9 +227,7 @@ def activation_statistics(
 
     def rows(select: Any) -> tuple[Array, Array]:
         all_words = jnp.concatenate([w.reshape(-1, w.shape[-1]) for w, _ in sites])
-        bins = [
-            jnp.repeat(first_bin(select(c)), w.shape[1], total_repeat_length=w.shape[0] * w.shape[1]) for w, c in sites
-        ]
+        bins = [jnp.broadcast_to(first_bin(select(c))[:, None], w.shape[:2]).reshape(-1) for w, c in sites]
         return all_words, jnp.concatenate(bins)
 
     if p.patterns:
