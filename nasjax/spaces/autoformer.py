@@ -18,13 +18,14 @@ from nasjax.spaces import autoformer_slots as tables
 from nasjax.spaces import initial, torch_layout
 from nasjax.spaces.autoformer_network import Network
 from nasjax.spaces.optional import WeightRoles
+from nasjax.spaces.shared import Classifier
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
 
 _NORMS = ("batch", "running", "sample", "none")
 
 
 @dataclasses.dataclass(frozen=True)
-class AutoFormer:
+class AutoFormer(Classifier):
     """An AutoFormer search space; see `nasjax.spaces.base.SearchSpace` for the functions.
 
     An architecture is int32 [2 + 2 D]: embedding width, depth, heads of each block, ten times the MLP ratio of
@@ -288,26 +289,9 @@ class AutoFormer:
         del norm
         return Network.of(self.choices, self._sizes, self.precision, variables.params, arch).walk(images, visit)
 
-    def loss(self, output: Output, targets: Array) -> Array:
-        """Mean cross-entropy. ``targets``: int [batch]."""
-        logp = jax.nn.log_softmax(output.logits)
-        return -jnp.take_along_axis(logp, targets[:, None], 1).mean()
-
-    def weights(self, params: PyTree) -> PyTree:
-        """Weights of the patch convolution and the linear layers; biases, norms and embeddings excluded."""
-        return params["weights"]
-
-    def with_weights(self, params: PyTree, weights: PyTree) -> PyTree:
-        """``params`` with other weights."""
-        return {**params, "weights": weights}
-
     def weight_mask(self, arch: Array) -> PyTree:
         """Which weights an architecture has: tree shaped like ``weights``, bool arrays that broadcast to them."""
         return parameters.weight_mask(parameters.masks(self.choices, self._sizes, self._width(arch), arch))
-
-    def named_weights(self, params: PyTree) -> PyTree:
-        """The parameters that PyTorch names "weight": ``weights`` and the scales of the norms."""
-        return params["weights"], params["scale"]
 
     def weights_by_role(self, weights: PyTree) -> WeightRoles:
         """Weights of attention, MLP and head; see `nasjax.spaces.optional.HasRoles`."""

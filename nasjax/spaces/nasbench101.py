@@ -19,6 +19,7 @@ from nasjax.spaces import nasbench101_network as network
 from nasjax.spaces import nasbench101_torch as naming
 from nasjax.spaces.base import depth_bin
 from nasjax.spaces.runner import Forward
+from nasjax.spaces.shared import Classifier
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
 
 _NUM_BINS = 10
@@ -26,7 +27,7 @@ _SIGNATURE = "branches="
 
 
 @dataclasses.dataclass(frozen=True)
-class NasBench101:
+class NasBench101(Classifier):
     """The NAS-Bench-101 search space; see `nasjax.spaces.base.SearchSpace` for the functions.
 
     An architecture is int [26], see `nasjax.spaces.cell101_graph`. Arrays that prune to the same cell are one
@@ -228,26 +229,9 @@ class NasBench101:
         )
         return Output(logits, stats, {**taps, "log_scale": log_scale} if rescale else taps)
 
-    def loss(self, output: Output, targets: Array) -> Array:
-        """Mean cross-entropy. ``targets``: int [batch]."""
-        logp = jax.nn.log_softmax(output.logits)
-        return -jnp.take_along_axis(logp, targets[:, None], 1).mean()
-
-    def weights(self, params: PyTree) -> PyTree:
-        """Convolution and linear weights; biases and norms excluded."""
-        return params["weights"]
-
-    def with_weights(self, params: PyTree, weights: PyTree) -> PyTree:
-        """``params`` with other weights."""
-        return {**params, "weights": weights}
-
     def weight_mask(self, arch: Array) -> PyTree:
         """Which weights an architecture has: tree shaped like ``weights``, bool arrays that broadcast to them."""
         return network.weight_mask(self._sizes(arch), graph.prune(jnp.asarray(arch)))
-
-    def named_weights(self, params: PyTree) -> PyTree:
-        """The parameters that PyTorch names "weight": ``weights`` and the scales of the norms."""
-        return params["weights"], params["scale"]
 
     def layer_sums(self, terms: PyTree) -> Array:
         """Sums a tree shaped like ``weights`` over each layer slot, in forward order: float [L]."""

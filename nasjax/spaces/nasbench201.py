@@ -14,6 +14,7 @@ from nasjax.spaces import cell201, dag, initial, nasbench201_blocks, nasbench201
 from nasjax.spaces import nasbench201_network as network
 from nasjax.spaces.base import depth_bin
 from nasjax.spaces.optional import ModuleVisit, OutputVisit, ResponseVisit
+from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.spaces.slots import layer_table
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
 
@@ -21,7 +22,7 @@ _NUM_BINS = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class NasBench201:
+class NasBench201(Classifier, OneProgram):
     """The NAS-Bench-201 search space; see `nasjax.spaces.base.SearchSpace` for the functions.
 
     An architecture is int [6]: the operation on each edge, edges in the order of the official string.
@@ -144,15 +145,6 @@ class NasBench201:
         """The cell as a labelled graph."""
         return cell201.to_graph(arch)
 
-    def signature(self, archs: Any) -> list[str]:
-        """What fixes tensor shapes; one for the whole space."""
-        return ["nasbench201"] * len(np.atleast_2d(np.asarray(archs)))
-
-    def bind(self, signature: str) -> NasBench201:
-        """The space itself."""
-        del signature
-        return self
-
     def _effective(self, archs: Any) -> Any:
         array = np.asarray(archs)
         return np.where(cell201.live_edges(array), array, 0) if self.drop_dead else array
@@ -265,19 +257,6 @@ class NasBench201:
     def _forward(self, norm: str) -> network.Forward:
         return network.Forward(norm, self.precision, rescale=False)
 
-    def loss(self, output: Output, targets: Array) -> Array:
-        """Mean cross-entropy. ``targets``: int [batch]."""
-        logp = jax.nn.log_softmax(output.logits)
-        return -jnp.take_along_axis(logp, targets[:, None], 1).mean()
-
-    def weights(self, params: PyTree) -> PyTree:
-        """Convolution and linear weights; biases and norms excluded."""
-        return params["weights"]
-
-    def with_weights(self, params: PyTree, weights: PyTree) -> PyTree:
-        """``params`` with other weights."""
-        return {**params, "weights": weights}
-
     def layer_sums(self, terms: PyTree) -> Array:
         """Sums a tree shaped like ``weights`` over each layer slot, in forward order: float [L]."""
         parts = [terms["stem"].sum()[None]]
@@ -296,10 +275,6 @@ class NasBench201:
         for stage in mask["stages"]:
             stage |= {op: (arch == network.OPS.index(op))[None, :, None, None, None, None] for op in stage}
         return mask
-
-    def named_weights(self, params: PyTree) -> PyTree:
-        """The parameters that PyTorch names "weight": ``weights`` and the scales of the norms."""
-        return params["weights"], params["scale"]
 
     def layer_names(self) -> tuple[str, ...]:
         """Slot names: the module names of the AutoDL network."""

@@ -15,6 +15,7 @@ from nasjax.spaces import initial, torch_layout
 from nasjax.spaces import nasbench_macro_network as network
 from nasjax.spaces.base import depth_bin
 from nasjax.spaces.runner import Forward
+from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
 
 OPS = ("identity", "MB3_K3", "MB6_K5")
@@ -25,7 +26,7 @@ _OP_NAMES = ("identity", *network.BLOCKS)
 
 
 @dataclasses.dataclass(frozen=True)
-class NasBenchMacro:
+class NasBenchMacro(Classifier, OneProgram):
     """The NAS-Bench-Macro search space; see `nasjax.spaces.base.SearchSpace` for the functions.
 
     An architecture is int [8]: the operation of each layer, 0 identity, 1 MB3_K3, 2 MB6_K5. An identity in the
@@ -165,15 +166,6 @@ class NasBenchMacro:
         ops = [OPS[op] for op in _check(np.asarray(arch))]
         return Graph(("input", *ops, "output"), tuple((i, i + 1) for i in range(len(ops) + 1)))
 
-    def signature(self, archs: Any) -> list[str]:
-        """What fixes tensor shapes; one for the whole space."""
-        return [self.name] * len(np.atleast_2d(np.asarray(archs)))
-
-    def bind(self, signature: str) -> NasBenchMacro:
-        """The space itself."""
-        del signature
-        return self
-
     # The network.
 
     def init(self, key: Array, arch: Array, *, law: str = "torch", dtype: Any = None) -> Variables:
@@ -241,19 +233,6 @@ class NasBenchMacro:
         )
         return Output(logits, stats, {**taps, "log_scale": log_scale} if rescale else taps)
 
-    def loss(self, output: Output, targets: Array) -> Array:
-        """Mean cross-entropy. ``targets``: int [batch]."""
-        logp = jax.nn.log_softmax(output.logits)
-        return -jnp.take_along_axis(logp, targets[:, None], 1).mean()
-
-    def weights(self, params: PyTree) -> PyTree:
-        """Convolution and linear weights; biases and norms excluded."""
-        return params["weights"]
-
-    def with_weights(self, params: PyTree, weights: PyTree) -> PyTree:
-        """``params`` with other weights."""
-        return {**params, "weights": weights}
-
     def weight_mask(self, arch: Array) -> PyTree:
         """Which weights an architecture has: tree shaped like ``weights``, bool arrays that broadcast to them."""
         arch = jnp.asarray(arch)
@@ -264,10 +243,6 @@ class NasBenchMacro:
                 chosen = (arch[i] == _OP_NAMES.index(op)).reshape(1, 1, 1, 1)
                 mask[f"layer{i}"][op] = dict.fromkeys(parts, chosen)
         return mask
-
-    def named_weights(self, params: PyTree) -> PyTree:
-        """The parameters that PyTorch names "weight": ``weights`` and the scales of the norms."""
-        return params["weights"], params["scale"]
 
     def layer_sums(self, terms: PyTree) -> Array:
         """Sums a tree shaped like ``weights`` over each layer slot, in forward order: float [L]."""

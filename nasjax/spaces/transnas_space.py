@@ -13,12 +13,13 @@ from nasjax.spaces import initial
 from nasjax.spaces import transnas_heads as heads
 from nasjax.spaces import transnas_tasks as tasks
 from nasjax.spaces.runner import Forward, Runner
+from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.spaces.slots import layer_table
 from nasjax.types import Array, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
 
 
 @dataclasses.dataclass(frozen=True)
-class TransNas:
+class TransNas(Classifier, OneProgram):
     """Base of the two spaces; see `nasjax.spaces.base.SearchSpace` for the functions.
 
     Attributes:
@@ -214,18 +215,6 @@ class TransNas:
         """
         tasks.check_targets(self._task, self.task, targets, images, self.num_classes)
 
-    def weights(self, params: PyTree) -> PyTree:
-        """Convolution and linear weights; biases and norms excluded."""
-        return params["weights"]
-
-    def with_weights(self, params: PyTree, weights: PyTree) -> PyTree:
-        """``params`` with other weights."""
-        return {**params, "weights": weights}
-
-    def named_weights(self, params: PyTree) -> PyTree:
-        """The parameters that PyTorch names "weight": ``weights`` and the scales of the norms."""
-        return params["weights"], params["scale"]
-
     def weight_mask(self, arch: Array) -> PyTree:
         """Tree shaped like ``weights``: which of them the architecture uses; booleans that broadcast. Traceable."""
         return self._network.weight_mask(self._traced(arch), self._sizes)
@@ -260,15 +249,6 @@ class TransNas:
         table = layer_table(self.layer_names(), self._network.active_slots(arch, self._sizes))
         calls: dict[str, Array] = self._network.site_calls(table, arch, self._sizes)
         return calls
-
-    def signature(self, archs: Any) -> list[str]:
-        """What fixes tensor shapes; one for the whole space."""
-        return [self._name] * len(np.atleast_2d(np.asarray(archs)))
-
-    def bind(self, signature: str) -> Any:
-        """The space itself."""
-        del signature
-        return self
 
 
 def population(archs: Any) -> tuple[np.ndarray, bool]:
