@@ -13,6 +13,27 @@ from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, Synflo
 from nasjax.types import InputError
 
 
+def layer_sum(name: str, statistic: str, p: GradientPass, *, preset: str, version: int = 1) -> Proxy:
+    """The sum over all layers of a statistic that a gradient pass gives by layers. Higher is better.
+
+    Args:
+      name: of the proxy.
+      statistic: see `nasjax.proxies.gradient_pass.gradient_statistics`.
+      p: pass.
+      preset: "paper" or "nbsz", which agree.
+      version: see `Proxy`.
+
+    Returns:
+      the proxy.
+
+    Raises:
+      InputError: unknown preset.
+    """
+    check_preset(name, preset)
+    finish = lambda facts: plain(float(facts.stats[p]["layers"][statistic].sum()))  # noqa: E731
+    return Proxy(name, (("init", p.init),), (p,), finish, version)
+
+
 def params(*, preset: str = "nbsz") -> Proxy:
     """Number of trainable parameters, classifier included. Higher is better by convention.
 
@@ -58,13 +79,7 @@ def grad_norm(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
     References:
       Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021; code zero-cost-nas studied.
     """
-    check_preset("grad_norm", preset)
-    p = GradientPass(init=init, num_batches=1)
-
-    def finish(facts: Facts) -> Value:
-        return plain(float(facts.stats[p]["layers"]["grad_norm"].sum()))
-
-    return Proxy("grad_norm", (("init", init),), (p,), finish)
+    return layer_sum("grad_norm", "grad_norm", GradientPass(init=init, num_batches=1), preset=preset)
 
 
 def snip(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
@@ -80,13 +95,7 @@ def snip(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
     References:
       Lee et al., SNIP, ICLR 2019, as a proxy in Abdelfattah et al., ICLR 2021.
     """
-    check_preset("snip", preset)
-    p = GradientPass(init=init, num_batches=1)
-
-    def finish(facts: Facts) -> Value:
-        return plain(float(facts.stats[p]["layers"]["snip"].sum()))
-
-    return Proxy("snip", (("init", init),), (p,), finish)
+    return layer_sum("snip", "snip", GradientPass(init=init, num_batches=1), preset=preset)
 
 
 def synflow(*, preset: str = "nbsz", init: str = "torch") -> Proxy:

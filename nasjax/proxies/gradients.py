@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nasjax.proxies.base import Facts, Proxy, Value, plain
+from nasjax.proxies.classic import layer_sum
 from nasjax.proxies.derivative_passes import CurvaturePass, WeightPass
 from nasjax.proxies.lswag import check_preset
 from nasjax.proxies.passes import FisherPass, GradientPass, SignPass, SynflowPass
@@ -45,13 +46,7 @@ def signed_saliency(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
       Mozer and Smolensky, Skeletonization, NeurIPS 1988, as a proxy in NAS-Bench-Suite-Zero, where it
       anti-correlates with accuracy on several benchmarks.
     """
-    check_preset("plain", preset)
-    p = GradientPass(init=init, num_batches=1)
-
-    def finish(facts: Facts) -> Value:
-        return plain(float(facts.stats[p]["layers"]["plain"].sum()))
-
-    return Proxy("plain", (("init", init),), (p,), finish)
+    return layer_sum("plain", "plain", GradientPass(init=init, num_batches=1), preset=preset)
 
 
 def fisher(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
@@ -70,13 +65,7 @@ def fisher(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
     References:
       Theis et al., 2018; Turner et al., BlockSwap, ICLR 2020; as a proxy in Abdelfattah et al., ICLR 2021.
     """
-    check_preset("fisher", preset)
-    p = FisherPass(init=init)
-
-    def finish(facts: Facts) -> Value:
-        return plain(float(facts.stats[p]["layers"]["fisher"].sum()))
-
-    return Proxy("fisher", (("init", init),), (p,), finish)
+    return layer_sum("fisher", "fisher", FisherPass(init=init), preset=preset)
 
 
 def grasp(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
@@ -137,9 +126,7 @@ def gsnr(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
       Sun et al., Unleashing the Power of Gradient Signal-to-Noise Ratio for Zero-Shot NAS, ICCV 2023. Not compared
       with a reference code.
     """
-    check_preset("gsnr", preset)
-    p = GradientPass(init, "sample", 1, "sample")
-    return Proxy("gsnr", (("init", init),), (p,), lambda facts: plain(float(facts.stats[p]["layers"]["gsnr"].sum())))
+    return layer_sum("gsnr", "gsnr", GradientPass(init, "sample", 1, "sample"), preset=preset)
 
 
 def snr_of_layers(total: np.ndarray, squares: np.ndarray, count: np.ndarray) -> np.ndarray:
