@@ -25,6 +25,30 @@ def x64():
         yield
 
 
+# Compiles in a third of the time, to slower code.
+QUICK = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+}
+
+
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Compiles the programs of the driver quickly, for tests that spend their time on that."""
+    usual = jax.stages.Lowered.compile
+
+    def quick(lowered, *args, **kwargs):
+        try:
+            return usual(lowered, compiler_options=QUICK)
+        except jax.errors.JaxRuntimeError:  # another version of XLA may lack an option
+            return usual(lowered, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.stages.Lowered, "compile", quick)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
     """The directory of reference data and golden files; skips the test where it is absent."""

@@ -13,7 +13,7 @@ from nasjax.spaces.base import by_signature
 from nasjax.spaces.nasbench101 import NasBench101
 from nasjax.spaces.nasbench_macro import NasBenchMacro
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 score_module = importlib.import_module("nasjax.proxies.score")  # the package's name `score` is the function
 
 CONV, PLAIN, POOL = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"
@@ -47,14 +47,6 @@ SPACES = {
 def _float64():
     with jax.enable_x64(True):
         yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_compilation():
-    """Compiling is what these tests spend their time on."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
