@@ -17,6 +17,7 @@ from nasjax.spaces import darts_moves as moves
 from nasjax.spaces import darts_network as network
 from nasjax.spaces import darts_params as parameters
 from nasjax.spaces import darts_slots as places
+from nasjax.spaces import darts_supernet as supernet
 from nasjax.spaces import initial, torch_layout
 from nasjax.spaces.darts_plan import VARIANTS, Sizes
 from nasjax.spaces.runner import Forward
@@ -217,7 +218,7 @@ class Darts:
             variables,
             network.chosen_cell(arch),
             images,
-            self.site_calls(arch),
+            {} if tap is None else self.site_calls(arch),
             tap,
             moments,
             train and self.auxiliary,
@@ -271,3 +272,52 @@ class Darts:
     def site_calls(self, arch: Array) -> dict[str, Array]:
         """Activation calls by site and depth-percentile bin; see `nasjax.spaces.darts_slots.site_calls`."""
         return places.site_calls(self._sizes, jnp.asarray(arch))
+
+    # The supernet.
+
+    def init_supernet(self, key: Array, *, law: str = "torch", dtype: Any = None) -> Variables:
+        """Random variables of the supernet; arguments as of `init`."""
+        law = initial.check_law(law)
+        return supernet.init(key, self._sizes, law, jnp.zeros(()).dtype if dtype is None else dtype)
+
+    def apply_supernet(self, variables: Variables, mask: Array, images: Array, *, norm: str = "batch") -> Output:
+        """Forward pass of the supernet, for pruning and differentiable search.
+
+        Args:
+          variables: see `init_supernet`.
+          mask: float [2, 14, 8]: weight of each operation on each edge of the normal and the reduction cell; see
+            `nasjax.spaces.darts_supernet`. Operations of weight 0 are not computed, and their weight has gradient 0.
+          images: float [batch, height, width, in_channels].
+          norm: batch-norm mode.
+
+        Returns:
+          Output(logits [batch, num_classes], new running statistics, no taps).
+
+        Raises:
+          InputError: a mask of another shape, or images that the strides do not divide.
+        """
+        mask = supernet.check_mask(mask).astype(images.dtype)
+        options, cell = Forward(norm, self.precision, rescale=False), supernet.mixed_cell(mask)
+        logits, _, run = network.forward(options, self._sizes, variables, cell, images, {}, None, None, False)
+        return Output(logits, run.stats, {})
+
+    def supernet_mask(self, arch: Any) -> np.ndarray:
+        """The mask under which the supernet is one architecture: float64 [2, 14, 8]."""
+        return supernet.mask_of(arch)
+
+    def inherit(self, variables: Variables, arch: Any) -> Variables:
+        """Variables of one architecture with the weights of the supernet; for ``apply``.
+
+        With variant "naslib" the network is then the supernet under ``supernet_mask(arch)``; the other variants differ
+        from it in the norms on the edges.
+
+        Args:
+          variables: see `init_supernet`.
+          arch: int [32], not traced.
+
+        Returns:
+          Variables; norms that the supernet does not scale start at scale one and shift zero.
+        """
+        dtype = variables.params["bias"]["head"].dtype
+        template = self.init(jax.random.key(0), jnp.asarray(arch), dtype=dtype)
+        return supernet.inherit(variables, arch, self._sizes, template)

@@ -27,7 +27,7 @@ from nasjax.spaces.runner import Forward, Runner
 from nasjax.types import Array, InputError, PyTree, Site, Tap, Variables
 
 EDGE_WEIGHTS = ("depthwise", "pointwise", "skip")
-RunCell = Callable[[CellConfig, Array, Edge, PyTree], CellResult]
+RunCell = Callable[[CellConfig, Array, PyTree], CellResult]  # (options, inputs, arrays of the cell)
 
 
 def check_image(sizes: Sizes, height: int, width: int, where: str) -> None:
@@ -71,7 +71,8 @@ def _enter(options: Forward, own: PyTree, name: str, x: Array) -> tuple[Array, t
     reader = None if own["moments"] is None else own["moments"][name]
     y = nn.conv(jax.nn.relu(x), own["weights"][name], precision=options.precision, moments=reader)
     stats = (own["mean"][name], own["var"][name])
-    z, new = nn.batch_norm(y, own["scale"][name], own["shift"][name], stats=stats, mode=options.norm)
+    affine = (own[field].get(name) for field in ("scale", "shift"))
+    z, new = nn.batch_norm(y, *affine, stats=stats, mode=options.norm)
     assert new is not None
     return z, new
 
@@ -104,7 +105,7 @@ def _cell(
     """Output of a cell, its running statistics {"mean", "var"}, and what the tap returned by site."""
     entered = [_enter(run.options, own, part, x) for part, x in zip(ENTRIES, (older, newer), strict=True)]
     inputs = jnp.stack([x for x, _ in entered])
-    result = run_cell(config, inputs, *edge_of(own))
+    result = run_cell(config, inputs, own)
     stats = {
         field: {part: new[i] for part, (_, new) in zip(ENTRIES, entered, strict=True)} | {"edges": result[2 + i]}
         for i, field in enumerate(("mean", "var"))
@@ -192,7 +193,7 @@ def forward(
       options: static options.
       sizes: static sizes.
       variables: see `nasjax.spaces.darts_params`.
-      run_cell: (static options, inputs, arrays of the edges, readers) -> what a cell gives.
+      run_cell: what runs the edges of a cell.
       images: float [batch, height, width, in_channels].
       calls: activation calls of every tap site.
       tap: called at every site on the input of its rectifiers, or None.
@@ -223,8 +224,8 @@ def chosen_cell(arch: Array) -> RunCell:
     """What runs the edges of an architecture int [32]."""
     ops, sources = codec.parts(arch)
 
-    def run_cell(config: CellConfig, inputs: Array, edges: Edge, moments: PyTree) -> CellResult:
+    def run_cell(config: CellConfig, inputs: Array, own: PyTree) -> CellResult:
         c = int(config.reduction)
-        return cell(config, ops[c], sources[c], inputs, edges, moments)
+        return cell(config, ops[c], sources[c], inputs, *edge_of(own))
 
     return run_cell

@@ -137,21 +137,36 @@ def init_params(key: Array, sizes: Sizes, arch: Array, law: str, dtype: Any) -> 
         own["depthwise"] = initial.weight(own["depthwise"].shape, law, fan=(taps, taps * segment.channels))
         own = {name: _masked(draw, mask[segment.name][name], dtype) for name, draw in own.items()}
         draws[segment.name] = own | {name: entry_draw(segment, i, law, dtype) for i, name in enumerate(ENTRIES)}
-    return finish(key, sizes, draws, norm_shapes(sizes), law, dtype)
+    without = () if sizes.kind.affine else ("edges",)
+    return finish(key, sizes, draws, norm_shapes(sizes), law, dtype, without=without)
 
 
-def finish(key: Array, sizes: Sizes, draws: PyTree, norms: PyTree, law: str, dtype: Any) -> PyTree:
-    """Draws the weights, biases and the auxiliary head; norms start at scale one and shift zero."""
+def finish(
+    key: Array, sizes: Sizes, draws: PyTree, norms: PyTree, law: str, dtype: Any, *, without: tuple[str, ...]
+) -> PyTree:
+    """Draws weights, biases and auxiliary head, and adds the norms.
+
+    Args:
+      key: typed key.
+      sizes: static sizes.
+      draws: how the weights are drawn.
+      norms: shapes of the norms.
+      law: initialisation law.
+      dtype: floating dtype.
+      without: parts of the cells whose norms neither scale nor shift.
+
+    Returns:
+      parameters; norms start at scale one and shift zero.
+    """
     biases = {"head": initial.bias(sizes.num_classes, sizes.top, law)}
     extra: dict[str, Any] = {}
     if sizes.auxiliary:
         extra = {name: initial.weight(shape, law) for name, shape in auxiliary_shapes(sizes).items()}
         biases["auxiliary"] = initial.bias(sizes.num_classes, AUXILIARY[-1], law)
     weights, bias, auxiliary = initial.draw(key, (draws, biases, extra), dtype)
-    affine = norms
-    if not sizes.kind.affine:
-        names = {segment.name for segment in sizes.segments()}
-        affine = {k: {n: s for n, s in v.items() if n != "edges"} if k in names else v for k, v in norms.items()}
+    affine = dict(norms)
+    for segment in sizes.segments():
+        affine[segment.name] = {part: s for part, s in norms[segment.name].items() if part not in without}
     params = {"weights": weights, "bias": bias, **initial.norms(affine, dtype)[0]}
     return params | ({"auxiliary": auxiliary} if sizes.auxiliary else {})
 
@@ -166,23 +181,19 @@ def layer_sums(terms: PyTree, sizes: Sizes) -> Array:
     total = lambda a: a.sum((-4, -3, -2, -1))  # noqa: E731
     sums = [terms["stem"].sum()[None]] if sizes.kind.stem else []
     for segment in sizes.segments():
-        own = terms[segment.name]
-        edges = jnp.stack([total(own["depthwise"]), total(own["pointwise"])], -1)
-        edges = edges.reshape(len(segment.cells), codec.NUM_EDGES, -1)
+        own, n = terms[segment.name], len(segment.cells)
+        edges = jnp.stack([total(own["depthwise"]), total(own["pointwise"])], -1).reshape(n, codec.NUM_EDGES, -1)
         if segment.reduction:
             edges = jnp.concatenate([edges, total(own["skip"])[None]], -1)
-        edges = edges.reshape(len(segment.cells), -1)
-        entries = [_entry_sums(own[name], segment, i) for i, name in enumerate(ENTRIES)]
-        for c in range(len(segment.cells)):
-            sums += [*(entry[c] for entry in entries), edges[c]]
+        rows = [
+            jnp.where(entry_mask(segment, i), own[name], 0).sum(-1).reshape(n, -1) for i, name in enumerate(ENTRIES)
+        ]
+        entries = [row.sum(-1, keepdims=True) for row in rows]
+        cells = jnp.concatenate([*entries, edges.reshape(n, -1)], 1).reshape(-1)
+        first = segment.entries[0][0]
+        if first.reduces:  # only the first cell's: two convolutions side by side
+            cells = jnp.concatenate(
+                [rows[0][0, : first.ins].sum()[None], rows[0][0, first.ins :].sum()[None], cells[1:]]
+            )
+        sums.append(cells)
     return jnp.concatenate([*sums, terms["head"].sum()[None]])
-
-
-def _entry_sums(terms: Array, segment: Segment, i: int) -> list[Array]:
-    """Of each cell the sum over its entering convolution, or over both of them."""
-    masked = jnp.where(entry_mask(segment, i), terms, 0).reshape(len(segment.cells), *terms.shape[-2:])
-    rows = masked.sum(-1)
-    return [
-        jnp.stack([rows[c, : e.ins].sum(), rows[c, e.ins :].sum()]) if e.reduces else rows[c].sum()[None]
-        for c, e in enumerate(entry[i] for entry in segment.entries)
-    ]

@@ -78,8 +78,7 @@ def site_calls(sizes: Sizes, arch: Array) -> dict[str, Array]:
     """
     _, sources = codec.parts(arch)
     table = layer_table(sizes, arch)
-    every = np.eye(len(table.names), dtype=bool)
-    before = slots.site_calls(table, {"": every})[""]  # [L, 10], a rectifier in front of each slot
+    before = slots.calls_before(table)
     index = {name: i for i, name in enumerate(table.names)}
     entered: dict[int, Any] = {i: 0 for i in range(-1, sizes.cells)}  # by number of the cell that is read, -1: stem
     calls: dict[str, Array] = {}

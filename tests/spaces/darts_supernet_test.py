@@ -1,0 +1,125 @@
+"""Tests of nasjax.spaces.darts_supernet, on a tiny configuration in float64."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nasjax.spaces import darts_codec as codec
+from nasjax.spaces import darts_supernet as supernet
+from nasjax.spaces.darts import Darts
+from nasjax.types import InputError
+
+# Normal, reduction, reduction: the last cell's older input is cut.
+SPACE = Darts(variant="naslib", channels=2, cells=3, num_classes=3, image_size=8)
+QUICK = {"xla_backend_optimization_level": 0}
+CELL = [
+    ("sep_conv_3x3", 1), ("max_pool_3x3", 0), ("dil_conv_5x5", 2), ("skip_connect", 0),
+    ("sep_conv_5x5", 3), ("avg_pool_3x3", 1), ("dil_conv_3x3", 4), ("dil_conv_3x3", 4),
+]  # fmt: skip
+OTHER = [
+    ("skip_connect", 1), ("none", 0), ("dil_conv_3x3", 0), ("max_pool_3x3", 2),
+    ("sep_conv_3x3", 2), ("skip_connect", 3), ("avg_pool_3x3", 4), ("sep_conv_5x5", 1),
+]  # fmt: skip
+ARCHS = SPACE.decode([{"normal": CELL, "reduce": OTHER}, {"normal": OTHER, "reduce": CELL}])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def double():
+    """Everything here is in float64."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def variables(double):
+    own = jax.jit(SPACE.init_supernet, compiler_options=QUICK)(jax.random.key(0))
+    rng = np.random.default_rng(0)
+    shake = lambda tree: jax.tree.map(lambda a: a + rng.uniform(0.1, 0.5, a.shape), tree)  # noqa: E731
+    params = own.params | {name: shake(own.params[name]) for name in ("scale", "shift", "bias")}
+    return own._replace(params=params, stats=shake(own.stats))
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((3, 8, 8, 3)), np.array([0, 1, 2])
+
+
+@pytest.fixture(scope="module")
+def run(double):
+    """Loss and gradient of weights and mask, one program for all masks."""
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    @chex.assert_max_traces(n=1)
+    def run(weights, mask, variables, images, labels):
+        def loss(weights, mask):
+            own = variables._replace(params=SPACE.with_weights(variables.params, weights))
+            output = SPACE.apply_supernet(own, mask, images)
+            return SPACE.loss(output, labels), output
+
+        return jax.value_and_grad(loss, (0, 1), has_aux=True)(weights, mask)
+
+    return run
+
+
+def test_masks_by_hand():
+    assert supernet.EDGES[:6] == ((0, 2), (1, 2), (0, 3), (1, 3), (2, 3), (0, 4)) and len(supernet.EDGES) == 14
+    mask = SPACE.supernet_mask(ARCHS[0])
+    assert mask.shape == (2, 14, 8) and mask.sum() == 16
+    assert mask[0, 1, codec.SEP3] == mask[0, 0, codec.MAX] == mask[0, 4, codec.DIL5] == 1
+    assert mask[0, 13, codec.DIL3] == 2  # the same operation from the same node, twice
+
+
+@pytest.mark.slow
+def test_masked_to_one_architecture_it_is_that_network(run, variables, data):
+    single = jax.jit(lambda v, arch, x: SPACE.apply(v, arch, x), compiler_options=QUICK)
+    for arch in ARCHS:
+        mask = SPACE.supernet_mask(arch)
+        (_, output), (grads, _) = run(variables.params["weights"], mask, variables, *data)
+        own = SPACE.inherit(variables, arch)
+        expected = single(own, arch, data[0])
+        np.testing.assert_allclose(output.logits, expected.logits, rtol=1e-10, atol=1e-12)
+        found = SPACE.inherit(variables._replace(stats=output.stats), arch).stats
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected.stats), strict=True):
+            assert a.shape == b.shape
+        np.testing.assert_allclose(found["mean"]["reduction1"]["pre0"], expected.stats["mean"]["reduction1"]["pre0"])
+        # Of the operations on the edges, those of weight zero have no gradient.
+        kinds = [codec.SEP3, codec.SEP5, codec.DIL3, codec.DIL5]
+        used = np.abs(grads["reduction0"]["depthwise"]).sum((2, 3, 4, 5, 6)) > 0
+        np.testing.assert_array_equal(used, mask[1][:, kinds] > 0)
+
+
+@pytest.mark.slow
+def test_the_gradient_is_the_slope(run, variables, data):
+    rng = np.random.default_rng(2)
+    weights, mask = variables.params["weights"], rng.uniform(0.1, 1, (2, 14, 8))
+    mask[0, 3], mask[1, 5, 2:] = 0, 0
+    way = jax.tree.map(lambda a: rng.standard_normal(a.shape) * (np.asarray(a) != 0), (weights, mask))
+
+    def at(step):
+        moved = jax.tree.map(lambda a, d: a + step * d, (weights, mask), way)
+        return run(*moved, variables, *data)[0][0]
+
+    _, grads = run(weights, mask, variables, *data)
+    slope = (at(1e-6) - at(-1e-6)) / 2e-6
+    along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.vdot(g, d), grads, way)))
+    np.testing.assert_allclose(along, slope, rtol=1e-5, atol=1e-7)
+    assert (grads[1][0, 3] == 0).all() and (grads[1][:, :, codec.NONE] == 0).all()
+
+
+def test_fans_are_those_of_the_operations(variables):
+    weights = variables.params["weights"]["stage0"]["depthwise"][0]
+    for kind, (fan_in, rim) in enumerate(((9, 1), (25, 0), (9, 1), (25, 0))):
+        own = np.abs(weights[:, kind, 0, rim : 5 - rim, rim : 5 - rim])
+        assert 0.9 * fan_in**-0.5 < own.max() <= fan_in**-0.5
+        assert np.count_nonzero(weights[:, kind]) == own.size * (2 if kind < 2 else 1)
+    assert set(variables.params["scale"]["stage0"]) == set() and "stem" in variables.params["scale"]
+
+
+def test_bad_masks():
+    with pytest.raises(InputError, match=r"mask of shape \[2, 14, 7\]; allowed: \[2, 14, 8\].*none, max_pool_3x3"):
+        SPACE.apply_supernet(None, jnp.ones((2, 14, 7)), jnp.ones((1, 8, 8, 3)))
