@@ -137,6 +137,7 @@ def _segment(
     config = CellConfig(edge, segment.reduction, run.tap is not None)
     if segment.entries[0][0].reduces:
         older = jnp.concatenate(even_and_odd(older), -1)
+    entered = newer.shape[-1]
     older, newer = (_widen(x, width) for x, width in zip((older, newer), segment.widths(), strict=True))
     name = segment.name
     calls = {site: own for site, own in run.calls.items() if run.tap is not None and site.startswith(f"{name}/")}
@@ -161,8 +162,8 @@ def _segment(
         taps = {site: value if site == single else flat(value) for site, value in taps.items()}
     run.mean[name], run.var[name] = stats["mean"], stats["var"]
     run.taps |= taps
-    # What entered was padded; the output before that is the caller's.
-    return newer, y
+    # With one cell, the output before its own is what entered, without the padding.
+    return (newer[..., :entered] if len(segment.cells) == 1 else newer), y
 
 
 def _auxiliary(run: Runner, x: Array) -> Array:

@@ -9,6 +9,7 @@ import pytest
 import nasjax
 from nasjax.data import Batches
 from nasjax.spaces.base import by_signature
+from nasjax.spaces.darts import Darts
 from nasjax.spaces.nasbench101 import NasBench101
 
 pytestmark = pytest.mark.slow
@@ -21,7 +22,17 @@ CELLS = (
     ([[0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1], [0] * 4], [PLAIN, POOL]),
     ([[0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 0, 1], [0] * 4], [POOL, CONV]),
 )
+# With one cell, a reduction cell, the normal one is not looked at.
+GENOTYPES = tuple(
+    dict.fromkeys(("normal", "reduce"), [(ops[i % 3], source) for i, source in enumerate((0, 1, 1, 2, 0, 3, 2, 4))])
+    for ops in (
+        ("sep_conv_3x3", "max_pool_3x3", "dil_conv_5x5"),
+        ("skip_connect", "dil_conv_3x3", "avg_pool_3x3"),
+        ("avg_pool_3x3", "sep_conv_5x5", "none"),
+    )
+)
 SPACES = {
+    "darts": (Darts(channels=2, cells=1, num_classes=3, image_size=6), GENOTYPES, 1),
     "nasbench101": (NasBench101(channels=5, stacks=1, cells=1, num_classes=3, image_size=6), CELLS, 2),
 }
 SAME = {"rtol": 1e-9, "atol": 0}  # the same program however it is cut up, so last bits alone may differ

@@ -15,6 +15,7 @@ from nasjax.types import InputError
 
 # Normal, reduction, reduction: the last cell's older input is cut.
 SPACE = Darts(variant="naslib", channels=2, cells=3, num_classes=3, image_size=8)
+SINGLE = Darts(variant="naslib", channels=2, cells=1, num_classes=3, image_size=8)  # one reduction cell
 QUICK = {"xla_backend_optimization_level": 0}
 CELL = [
     ("sep_conv_3x3", 1), ("max_pool_3x3", 0), ("dil_conv_5x5", 2), ("skip_connect", 0),
@@ -34,9 +35,8 @@ def double():
         yield
 
 
-@pytest.fixture(scope="module")
-def variables(double):
-    own = jax.jit(SPACE.init_supernet, compiler_options=QUICK)(jax.random.key(0))
+def shaken(space):
+    own = jax.jit(space.init_supernet, compiler_options=QUICK)(jax.random.key(0))
     rng = np.random.default_rng(0)
     shake = lambda tree: jax.tree.map(lambda a: a + rng.uniform(0.1, 0.5, a.shape), tree)  # noqa: E731
     params = own.params | {name: shake(own.params[name]) for name in ("scale", "shift", "bias")}
@@ -44,26 +44,14 @@ def variables(double):
 
 
 @pytest.fixture(scope="module")
-def data():
-    rng = np.random.default_rng(1)
-    return rng.standard_normal((3, 8, 8, 3)), np.array([0, 1, 2])
+def variables(double):
+    return shaken(SPACE)
 
 
 @pytest.fixture(scope="module")
-def run(double):
-    """Loss and gradient of weights and mask, one program for all masks."""
-
-    @functools.partial(jax.jit, compiler_options=QUICK)
-    @chex.assert_max_traces(n=1)
-    def run(weights, mask, variables, images, labels):
-        def loss(weights, mask):
-            own = variables._replace(params=SPACE.with_weights(variables.params, weights))
-            output = SPACE.apply_supernet(own, mask, images)
-            return SPACE.loss(output, labels), output
-
-        return jax.value_and_grad(loss, (0, 1), has_aux=True)(weights, mask)
-
-    return run
+def data():
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((3, 8, 8, 3)), np.array([0, 1, 2])
 
 
 def test_masks_by_hand():
@@ -75,40 +63,56 @@ def test_masks_by_hand():
 
 
 @pytest.mark.slow
-def test_masked_to_one_architecture_it_is_that_network(run, variables, data):
+def test_masked_to_one_architecture_it_is_that_network(variables, data):
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    @chex.assert_max_traces(n=1)
+    def run(variables, mask, images):
+        return SPACE.apply_supernet(variables, mask, images)
+
     single = jax.jit(lambda v, arch, x: SPACE.apply(v, arch, x), compiler_options=QUICK)
     for arch in ARCHS:
-        mask = SPACE.supernet_mask(arch)
-        (_, output), (grads, _) = run(variables.params["weights"], mask, variables, *data)
-        own = SPACE.inherit(variables, arch)
-        expected = single(own, arch, data[0])
+        output = run(variables, SPACE.supernet_mask(arch), data[0])
+        expected = single(SPACE.inherit(variables, arch), arch, data[0])
         np.testing.assert_allclose(output.logits, expected.logits, rtol=1e-10, atol=1e-12)
         found = SPACE.inherit(variables._replace(stats=output.stats), arch).stats
-        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected.stats), strict=True):
-            assert a.shape == b.shape
-        np.testing.assert_allclose(found["mean"]["reduction1"]["pre0"], expected.stats["mean"]["reduction1"]["pre0"])
-        # Of the operations on the edges, those of weight zero have no gradient.
-        kinds = [codec.SEP3, codec.SEP5, codec.DIL3, codec.DIL5]
-        used = np.abs(grads["reduction0"]["depthwise"]).sum((2, 3, 4, 5, 6)) > 0
-        np.testing.assert_array_equal(used, mask[1][:, kinds] > 0)
+        assert jax.tree.structure(found) == jax.tree.structure(expected.stats)
+        for field, tree in expected.stats.items():
+            for name in ("pre0", "pre1"):
+                np.testing.assert_allclose(found[field]["reduction1"][name], tree["reduction1"][name], rtol=1e-10)
+            own = tree["stage0"]["edges"][0, 6, 0]  # the seventh edge, of one operation with a norm
+            np.testing.assert_allclose(found[field]["stage0"]["edges"][0, 6, 0], own, rtol=1e-10)
 
 
 @pytest.mark.slow
-def test_the_gradient_is_the_slope(run, variables, data):
+def test_the_gradient_is_the_slope(data):
+    variables = shaken(SINGLE)
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    @chex.assert_max_traces(n=1)
+    def run(weights, mask):
+        def loss(weights, mask):
+            own = variables._replace(params=SINGLE.with_weights(variables.params, weights))
+            return SINGLE.loss(SINGLE.apply_supernet(own, mask, data[0]), data[1])
+
+        return jax.value_and_grad(loss, (0, 1))(weights, mask)
+
     rng = np.random.default_rng(2)
     weights, mask = variables.params["weights"], rng.uniform(0.1, 1, (2, 14, 8))
-    mask[0, 3], mask[1, 5, 2:] = 0, 0
+    mask[1, 3], mask[1, 5, 2:] = 0, 0
     way = jax.tree.map(lambda a: rng.standard_normal(a.shape) * (np.asarray(a) != 0), (weights, mask))
 
     def at(step):
-        moved = jax.tree.map(lambda a, d: a + step * d, (weights, mask), way)
-        return run(*moved, variables, *data)[0][0]
+        return run(*jax.tree.map(lambda a, d: a + step * d, (weights, mask), way))[0]
 
-    _, grads = run(weights, mask, variables, *data)
+    grads = run(weights, mask)[1]
     slope = (at(1e-6) - at(-1e-6)) / 2e-6
     along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.vdot(g, d), grads, way)))
     np.testing.assert_allclose(along, slope, rtol=1e-5, atol=1e-7)
-    assert (grads[1][0, 3] == 0).all() and (grads[1][:, :, codec.NONE] == 0).all()
+    # The normal cell is not there; operations of weight zero, and none, have no gradient.
+    assert (grads[1][0] == 0).all() and (grads[1][1, 3] == 0).all() and (grads[1][:, :, codec.NONE] == 0).all()
+    kinds = [codec.SEP3, codec.SEP5, codec.DIL3, codec.DIL5]
+    used = np.abs(grads[0]["reduction0"]["depthwise"]).sum((2, 3, 4, 5, 6)) > 0
+    np.testing.assert_array_equal(used, mask[1][:, kinds] > 0)
 
 
 def test_fans_are_those_of_the_operations(variables):
