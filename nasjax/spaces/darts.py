@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax.spaces import darts_blocks as blocks
 from nasjax.spaces import darts_codec as codec
 from nasjax.spaces import darts_cost as cost
 from nasjax.spaces import darts_graph as graph
@@ -20,8 +21,8 @@ from nasjax.spaces import darts_slots as places
 from nasjax.spaces import darts_supernet as supernet
 from nasjax.spaces import initial, torch_layout
 from nasjax.spaces.darts_plan import VARIANTS, Sizes
-from nasjax.spaces.runner import Forward
-from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
+from nasjax.spaces.runner import Forward, Runner
+from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
 
 AUXILIARY_WEIGHT = 0.4  # of the auxiliary head's loss, as the DARTS code trains
 
@@ -225,6 +226,12 @@ class Darts:
         )
         taps = run.taps | ({"log_scale": run.log_scale} if rescale else {})
         return Output(logits, run.stats, taps if extra is None else taps | {"auxiliary": extra})
+
+    def blocks(self, variables: Variables, arch: Array, images: Array, visit: Visit, *, norm: str = "batch") -> Walk:
+        """Stem and cells, each a function of the last output alone; see `nasjax.spaces.optional.HasBlocks`."""
+        options = Forward(norm, self.precision, rescale=False)
+        run = Runner(options, variables.params, variables.stats, {}, None, None, images.dtype)
+        return blocks.walk(run, self._sizes, network.chosen_cell(jnp.asarray(arch)), images, visit)
 
     def loss(self, output: Output, targets: Array) -> Array:
         """Mean cross-entropy; with logits of an auxiliary head, 0.4 times theirs is added. ``targets``: int [batch]."""

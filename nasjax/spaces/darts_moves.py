@@ -87,5 +87,5 @@ def crossover(key: Array, first: Any, second: Any) -> Array:
     """
     shape = (2, _NUM_NODES, 1)
     of_first = jax.random.bernoulli(key, 0.5, shape)
-    nodes = [jnp.asarray(a, jnp.int32).reshape(2, _NUM_NODES, 4) for a in (first, second)]
-    return jnp.where(of_first, *nodes).reshape(-1)
+    a, b = (jnp.asarray(parent, jnp.int32).reshape(2, _NUM_NODES, 4) for parent in (first, second))
+    return jnp.where(of_first, a, b).reshape(-1)

@@ -54,7 +54,7 @@ def check_image(sizes: Sizes, height: int, width: int, where: str) -> None:
             )
 
 
-def _own(run: Runner, segment: Segment) -> dict[str, PyTree]:
+def segment_arrays(run: Runner, segment: Segment) -> dict[str, PyTree]:
     """Arrays of the cells of a segment: weights, vectors, running statistics, readers."""
     name = segment.name
     weights = dict(run.params["weights"][name])
@@ -92,7 +92,7 @@ def _read(tap: Tap | None, name: str, calls: Array, values: Array) -> dict[str, 
     return {name: lax.map(lambda pair: tap(Site(name, pair[0]), pair[1]), (calls, values))}
 
 
-def _cell(
+def one_cell(
     run: Runner,
     config: CellConfig,
     run_cell: RunCell,
@@ -106,10 +106,9 @@ def _cell(
     entered = [_enter(run.options, own, part, x) for part, x in zip(ENTRIES, (older, newer), strict=True)]
     inputs = jnp.stack([x for x, _ in entered])
     result = run_cell(config, inputs, own)
-    stats = {
-        field: {part: new[i] for part, (_, new) in zip(ENTRIES, entered, strict=True)} | {"edges": result[2 + i]}
-        for i, field in enumerate(("mean", "var"))
-    }
+    stats: PyTree = {"mean": {"edges": result.mean}, "var": {"edges": result.var}}
+    for part, (_, new) in zip(ENTRIES, entered, strict=True):
+        stats["mean"][part], stats["var"][part] = new
     y = output(result)
     taps: dict[str, PyTree] = {}
     if run.tap is not None:
@@ -124,7 +123,7 @@ def _cell(
     return y, stats, taps
 
 
-def _widen(x: Array, channels: int) -> Array:
+def widen(x: Array, channels: int) -> Array:
     """Zeros behind the channels."""
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
 
@@ -138,13 +137,13 @@ def _segment(
     if segment.entries[0][0].reduces:
         older = jnp.concatenate(even_and_odd(older), -1)
     entered = newer.shape[-1]
-    older, newer = (_widen(x, width) for x, width in zip((older, newer), segment.widths(), strict=True))
+    older, newer = (widen(x, width) for x, width in zip((older, newer), segment.widths(), strict=True))
     name = segment.name
     calls = {site: own for site, own in run.calls.items() if run.tap is not None and site.startswith(f"{name}/")}
 
     def step(carry: tuple[Array, Array, Array], xs: tuple[PyTree, dict[str, Array]]) -> Any:
         older, newer, log_scale = carry
-        y, stats, taps = _cell(run, config, run_cell, name, older, newer, *xs)
+        y, stats, taps = one_cell(run, config, run_cell, name, older, newer, *xs)
         y, total = rescale(y, log_scale, run.options.rescale)
         if run.options.rescale:  # both outputs that the next cell reads are scaled alike
             newer = newer * jnp.exp(log_scale - total)
@@ -152,12 +151,12 @@ def _segment(
 
     start = (older, newer, run.log_scale)
     if segment.reduction:
-        (newer, y, run.log_scale), (stats, taps) = step(start, (_own(run, segment), calls))
+        (newer, y, run.log_scale), (stats, taps) = step(start, (segment_arrays(run, segment), calls))
     else:
         n = len(segment.cells)
         single = f"{name}/output"  # the one site that a cell has once
         calls = {site: c if site == single else c.reshape(n, -1, c.shape[-1]) for site, c in calls.items()}
-        (newer, y, run.log_scale), (stats, taps) = lax.scan(step, start, (_own(run, segment), calls))
+        (newer, y, run.log_scale), (stats, taps) = lax.scan(step, start, (segment_arrays(run, segment), calls))
         flat = functools.partial(jax.tree.map, lambda a: a.reshape(-1, *a.shape[2:]))
         taps = {site: value if site == single else flat(value) for site, value in taps.items()}
     run.mean[name], run.var[name] = stats["mean"], stats["var"]

@@ -128,7 +128,8 @@ class Sizes:
     def segments(self) -> tuple[Segment, ...]:
         """The cells in order."""
         older = newer = self.stem_channels
-        channels, halved, found = self.channels, False, []
+        channels, halved = self.channels, False
+        found: list[Segment] = []
         for i, reduction in enumerate(self.reductions()):
             channels *= 2 if reduction else 1
             entries = (Entry(older, halved), Entry(newer, False))

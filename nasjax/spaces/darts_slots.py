@@ -89,8 +89,9 @@ def site_calls(sizes: Sizes, arch: Array) -> dict[str, Array]:
             for names, back in zip(_entry_names(segment, c), (2, 1), strict=True):
                 entered[max(number - back, -1)] += before[index[f"cells.{number}.{names[0]}"]]
             prefix = f"cells.{number}._ops"
-            starts = ("op.1", "conv_1") if segment.reduction else ("op.1",)
-            first = sum(_rows(before, index, prefix, part) for part in starts)
+            first = _rows(before, index, prefix, "op.1")
+            if segment.reduction:
+                first = first + _rows(before, index, prefix, "conv_1")
             hot = (origin[None] == jnp.arange(codec.TARGETS.max())[:, None]).astype(jnp.int32)
             nodes.append((hot[:, :, None] * first[None]).sum(1))
             inner.append(_rows(before, index, prefix, "op.5"))

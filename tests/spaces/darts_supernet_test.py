@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nasjax.spaces import darts_cells as cells
 from nasjax.spaces import darts_codec as codec
+from nasjax.spaces import darts_ops
 from nasjax.spaces import darts_supernet as supernet
 from nasjax.spaces.darts import Darts
 from nasjax.types import InputError
 
-# Normal, reduction, reduction: the last cell's older input is cut.
-SPACE = Darts(variant="naslib", channels=2, cells=3, num_classes=3, image_size=8)
-SINGLE = Darts(variant="naslib", channels=2, cells=1, num_classes=3, image_size=8)  # one reduction cell
+SPACE = Darts(variant="naslib", channels=2, cells=1, num_classes=3, image_size=8)  # one reduction cell
 QUICK = {"xla_backend_optimization_level": 0}
 CELL = [
     ("sep_conv_3x3", 1), ("max_pool_3x3", 0), ("dil_conv_5x5", 2), ("skip_connect", 0),
@@ -35,8 +35,9 @@ def double():
         yield
 
 
-def shaken(space):
-    own = jax.jit(space.init_supernet, compiler_options=QUICK)(jax.random.key(0))
+@pytest.fixture(scope="module")
+def variables(double):
+    own = jax.jit(SPACE.init_supernet, compiler_options=QUICK)(jax.random.key(0))
     rng = np.random.default_rng(0)
     shake = lambda tree: jax.tree.map(lambda a: a + rng.uniform(0.1, 0.5, a.shape), tree)  # noqa: E731
     params = own.params | {name: shake(own.params[name]) for name in ("scale", "shift", "bias")}
@@ -44,14 +45,26 @@ def shaken(space):
 
 
 @pytest.fixture(scope="module")
-def variables(double):
-    return shaken(SPACE)
-
-
-@pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(1)
     return rng.standard_normal((3, 8, 8, 3)), np.array([0, 1, 2])
+
+
+@pytest.fixture(scope="module")
+def run(variables, data):
+    """Loss, output, and gradients of weights and mask: one program for all masks."""
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    @chex.assert_max_traces(n=1)
+    def run(weights, mask):
+        def loss(weights, mask):
+            own = variables._replace(params=SPACE.with_weights(variables.params, weights))
+            output = SPACE.apply_supernet(own, mask, data[0])
+            return SPACE.loss(output, data[1]), output
+
+        return jax.value_and_grad(loss, (0, 1), has_aux=True)(weights, mask)
+
+    return run
 
 
 def test_masks_by_hand():
@@ -63,46 +76,58 @@ def test_masks_by_hand():
 
 
 @pytest.mark.slow
-def test_masked_to_one_architecture_it_is_that_network(variables, data):
-    @functools.partial(jax.jit, compiler_options=QUICK)
-    @chex.assert_max_traces(n=1)
-    def run(variables, mask, images):
-        return SPACE.apply_supernet(variables, mask, images)
-
+def test_masked_to_one_architecture_it_is_that_network(run, variables, data):
     single = jax.jit(lambda v, arch, x: SPACE.apply(v, arch, x), compiler_options=QUICK)
     for arch in ARCHS:
-        output = run(variables, SPACE.supernet_mask(arch), data[0])
+        (_, output), _ = run(variables.params["weights"], SPACE.supernet_mask(arch))
         expected = single(SPACE.inherit(variables, arch), arch, data[0])
         np.testing.assert_allclose(output.logits, expected.logits, rtol=1e-10, atol=1e-12)
         found = SPACE.inherit(variables._replace(stats=output.stats), arch).stats
         assert jax.tree.structure(found) == jax.tree.structure(expected.stats)
         for field, tree in expected.stats.items():
             for name in ("pre0", "pre1"):
-                np.testing.assert_allclose(found[field]["reduction1"][name], tree["reduction1"][name], rtol=1e-10)
-            own = tree["stage0"]["edges"][0, 6, 0]  # the seventh edge, of one operation with a norm
-            np.testing.assert_allclose(found[field]["stage0"]["edges"][0, 6, 0], own, rtol=1e-10)
+                np.testing.assert_allclose(found[field]["reduction0"][name], tree["reduction0"][name], rtol=1e-10)
+            own = tree["reduction0"]["edges"][4, 0]  # the fifth edge, of an operation with a norm
+            np.testing.assert_allclose(found[field]["reduction0"]["edges"][4, 0], own, rtol=1e-10)
 
 
 @pytest.mark.slow
-def test_the_gradient_is_the_slope(data):
-    variables = shaken(SINGLE)
+def test_a_normal_cell_masked_to_one_is_that_cell():
+    rng = np.random.default_rng(3)
+    ops, sources = (part[0] for part in codec.parts(ARCHS[0]))
+    config = cells.CellConfig(darts_ops.EdgeConfig("batch", "highest", True), False, False)
+    weights = {
+        "depthwise": rng.standard_normal((14, 4, 2, 5, 5, 1, 2)),
+        "pointwise": rng.standard_normal((14, 4, 2, 1, 1, 2, 2)),
+    }
+    stats = rng.uniform(0.5, 1, (14, 8, 2, 2))
+    inputs = rng.standard_normal((2, 3, 4, 4, 2))
+    edges = np.array([supernet.EDGES.index((s, t)) for s, t in zip(sources, codec.TARGETS, strict=True)])
+    kinds = np.array([max(op - codec.SEP3, 0) for op in ops])
+    chosen = {name: w[edges, kinds] for name, w in weights.items()}
+    edge = darts_ops.Edge(chosen, None, None, *(stats[edges, ops],) * 2)
+    own = {"weights": weights, "mean": {"edges": stats}, "var": {"edges": stats}}
+    mask = jnp.asarray(SPACE.supernet_mask(ARCHS[0]))
 
     @functools.partial(jax.jit, compiler_options=QUICK)
-    @chex.assert_max_traces(n=1)
-    def run(weights, mask):
-        def loss(weights, mask):
-            own = variables._replace(params=SINGLE.with_weights(variables.params, weights))
-            return SINGLE.loss(SINGLE.apply_supernet(own, mask, data[0]), data[1])
+    def both(inputs, own, edge):
+        mixed = supernet.mixed_cell(mask)(config, inputs, own)
+        return mixed.nodes, cells.cell(config, jnp.asarray(ops), jnp.asarray(sources), inputs, edge, None).nodes
 
-        return jax.value_and_grad(loss, (0, 1))(weights, mask)
+    mixed, alone = both(inputs, own, edge)
+    np.testing.assert_allclose(mixed, alone, rtol=1e-10, atol=1e-12)
+    assert np.std(alone, axis=(1, 2, 3, 4)).min() > 0
 
+
+@pytest.mark.slow
+def test_the_gradient_is_the_slope(run, variables):
     rng = np.random.default_rng(2)
     weights, mask = variables.params["weights"], rng.uniform(0.1, 1, (2, 14, 8))
     mask[1, 3], mask[1, 5, 2:] = 0, 0
     way = jax.tree.map(lambda a: rng.standard_normal(a.shape) * (np.asarray(a) != 0), (weights, mask))
 
     def at(step):
-        return run(*jax.tree.map(lambda a, d: a + step * d, (weights, mask), way))[0]
+        return run(*jax.tree.map(lambda a, d: a + step * d, (weights, mask), way))[0][0]
 
     grads = run(weights, mask)[1]
     slope = (at(1e-6) - at(-1e-6)) / 2e-6
@@ -116,12 +141,12 @@ def test_the_gradient_is_the_slope(data):
 
 
 def test_fans_are_those_of_the_operations(variables):
-    weights = variables.params["weights"]["stage0"]["depthwise"][0]
+    weights = variables.params["weights"]["reduction0"]["depthwise"]
     for kind, (fan_in, rim) in enumerate(((9, 1), (25, 0), (9, 1), (25, 0))):
         own = np.abs(weights[:, kind, 0, rim : 5 - rim, rim : 5 - rim])
         assert 0.9 * fan_in**-0.5 < own.max() <= fan_in**-0.5
         assert np.count_nonzero(weights[:, kind]) == own.size * (2 if kind < 2 else 1)
-    assert set(variables.params["scale"]["stage0"]) == set() and "stem" in variables.params["scale"]
+    assert variables.params["scale"]["reduction0"] == {} and "stem" in variables.params["scale"]
 
 
 def test_bad_masks():

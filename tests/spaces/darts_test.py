@@ -196,7 +196,25 @@ def test_logits_equal_a_plain_walk(plain, gradient, variables, data, number):
 def test_the_other_variants(plain, data, options):
     space = Darts(**options, num_classes=3, image_size=8)
     own = shaken(space, ARCHS[1])
-    output = jax.jit(lambda v, arch, x: space.apply(v, arch, x), compiler_options=QUICK)(own, ARCHS[1], data[0])
+    numbers = []
+
+    def visit(block, function, x):
+        numbers.append(block.name)
+        return function(x), block.number
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    def run(variables, arch, images):
+        return space.apply(variables, arch, images), space.blocks(variables, arch, images, visit)
+
+    output, walk = run(own, ARCHS[1], data[0])
+    # Block by block it is the same network.
+    features = walk.features.mean((1, 2))
+    assert list(dict.fromkeys(numbers)) == ["stem", *(segment.name for segment in space._sizes.segments())]
+    found = [int(n) for name in dict.fromkeys(numbers) for n in np.ravel(walk.seen[name])]
+    assert found == list(range(space.cells + 1))
+    logits = features @ own.params["weights"]["head"] + own.params["bias"]["head"][None]
+    np.testing.assert_allclose(logits, output.logits, rtol=1e-9, atol=1e-12)
+    chex.assert_trees_all_close(walk.stats, output.stats, rtol=1e-12)
     expected = Official(plain, space, ARCHS[1], own, "batch").logits(OTHER, data[0])
     np.testing.assert_allclose(output.logits, expected, rtol=1e-9, atol=1e-9)
     if space.variant == "swap":
@@ -352,11 +370,12 @@ def test_initialisation_has_the_fans_of_the_layers(law):
         deviation = {"torch": (3 * fan_in) ** -0.5, "kaiming_fan_out": (2 / fan_out) ** 0.5}[law]
         assert abs(values.std() / deviation - 1) < 5 / np.sqrt(2 * values.size), name
         assert law != "torch" or 0.9 * fan_in**-0.5 < np.abs(values).max() <= fan_in**-0.5
-    mask = space.weight_mask(arch)
+    mask = jax.jit(space.weight_mask, compiler_options=QUICK)(arch)
     beyond = jax.tree.map(lambda w, m: np.abs(np.where(m, 0, w)).max(), weights, mask)
     assert max(jax.tree.leaves(beyond)) == 0
-    held = jax.tree.map(lambda m, w: jnp.broadcast_to(m, w.shape).astype(float), mask, weights)
-    assert int(space.layer_sums(held).sum()) == sum(int(np.count_nonzero(w)) for w in jax.tree.leaves(weights))
+    held = jax.tree.map(lambda m, w: np.broadcast_to(m, w.shape).astype(float), mask, weights)
+    sums = jax.jit(space.layer_sums, compiler_options=QUICK)(held)
+    assert int(sums.sum()) == sum(int(np.count_nonzero(w)) for w in jax.tree.leaves(weights))
     assert all((leaf == 1).all() for leaf in jax.tree.leaves((own.params["scale"], own.stats["var"])))
 
 
@@ -426,7 +445,8 @@ def test_the_object_offers_encodings_and_moves():
     with pytest.raises(InputError, match="no architecture"):
         SPACE.decode([])
     assert SPACE.signature(ARCHS) == ["darts"] * 2 and SPACE.bind("darts") is SPACE
-    assert SPACE.sample(key, 3).shape == (3, 32) and SPACE.neighbours(ARCHS[0]).shape[1] == 32
+    assert jax.eval_shape(lambda key: SPACE.sample(key, 3), key).shape == (3, 32)
+    assert SPACE.neighbours(ARCHS[0]).shape[1] == 32
     assert jax.eval_shape(SPACE.mutate, key, ARCHS[0]).shape == (32,)
     assert jax.eval_shape(SPACE.crossover, key, *ARCHS).shape == (32,)
     assert SPACE.canonical(ARCHS[0]) != SPACE.canonical(ARCHS[1]) and SPACE.is_valid(ARCHS[1]) == (True, "")
