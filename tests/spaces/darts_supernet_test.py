@@ -50,23 +50,6 @@ def data():
     return rng.standard_normal((3, 8, 8, 3)), np.array([0, 1, 2])
 
 
-@pytest.fixture(scope="module")
-def run(variables, data):
-    """Loss, output, and gradients of weights and mask: one program for all masks."""
-
-    @functools.partial(jax.jit, compiler_options=QUICK)
-    @chex.assert_max_traces(n=1)
-    def run(weights, mask):
-        def loss(weights, mask):
-            own = variables._replace(params=SPACE.with_weights(variables.params, weights))
-            output = SPACE.apply_supernet(own, mask, data[0])
-            return SPACE.loss(output, data[1]), output
-
-        return jax.value_and_grad(loss, (0, 1), has_aux=True)(weights, mask)
-
-    return run
-
-
 def test_masks_by_hand():
     assert supernet.EDGES[:6] == ((0, 2), (1, 2), (0, 3), (1, 3), (2, 3), (0, 4)) and len(supernet.EDGES) == 14
     mask = SPACE.supernet_mask(ARCHS[0])
@@ -76,10 +59,15 @@ def test_masks_by_hand():
 
 
 @pytest.mark.slow
-def test_masked_to_one_architecture_it_is_that_network(run, variables, data):
-    single = jax.jit(lambda v, arch, x: SPACE.apply(v, arch, x), compiler_options=QUICK)
+def test_masked_to_one_architecture_it_is_that_network(variables, data):
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    @chex.assert_max_traces(n=1)
+    def run(variables, mask, images):
+        return SPACE.apply_supernet(variables, mask, images)
+
+    single = jax.jit(SPACE.apply, compiler_options=QUICK)
     for arch in ARCHS:
-        (_, output), _ = run(variables.params["weights"], SPACE.supernet_mask(arch))
+        output = run(variables, SPACE.supernet_mask(arch), data[0])
         expected = single(SPACE.inherit(variables, arch), arch, data[0])
         np.testing.assert_allclose(output.logits, expected.logits, rtol=1e-10, atol=1e-12)
         found = SPACE.inherit(variables._replace(stats=output.stats), arch).stats
@@ -91,53 +79,72 @@ def test_masked_to_one_architecture_it_is_that_network(run, variables, data):
             np.testing.assert_allclose(found[field]["reduction0"]["edges"][4, 0], own, rtol=1e-10)
 
 
-@pytest.mark.slow
-def test_a_normal_cell_masked_to_one_is_that_cell():
+NORMAL = cells.CellConfig(darts_ops.EdgeConfig("batch", "highest", True), False, False)
+
+
+@pytest.fixture(scope="module")
+def arrays(double):
+    """Inputs of a normal cell, its weights and statistics."""
     rng = np.random.default_rng(3)
-    ops, sources = (part[0] for part in codec.parts(ARCHS[0]))
-    config = cells.CellConfig(darts_ops.EdgeConfig("batch", "highest", True), False, False)
     weights = {
         "depthwise": rng.standard_normal((14, 4, 2, 5, 5, 1, 2)),
         "pointwise": rng.standard_normal((14, 4, 2, 1, 1, 2, 2)),
     }
     stats = rng.uniform(0.5, 1, (14, 8, 2, 2))
-    inputs = rng.standard_normal((2, 3, 4, 4, 2))
+    return rng.standard_normal((2, 3, 4, 4, 2)), weights, stats
+
+
+def mixed(mask, inputs, weights, stats):
+    own = {"weights": weights, "mean": {"edges": stats}, "var": {"edges": stats}}
+    return supernet.mixed_cell(mask)(NORMAL, inputs, own).nodes
+
+
+@pytest.mark.slow
+def test_a_normal_cell_masked_to_one_is_that_cell(arrays):
+    inputs, weights, stats = arrays
+    ops, sources = (part[0] for part in codec.parts(ARCHS[0]))
     edges = np.array([supernet.EDGES.index((s, t)) for s, t in zip(sources, codec.TARGETS, strict=True)])
     kinds = np.array([max(op - codec.SEP3, 0) for op in ops])
     chosen = {name: w[edges, kinds] for name, w in weights.items()}
     edge = darts_ops.Edge(chosen, None, None, *(stats[edges, ops],) * 2)
-    own = {"weights": weights, "mean": {"edges": stats}, "var": {"edges": stats}}
-    mask = jnp.asarray(SPACE.supernet_mask(ARCHS[0]))
 
     @functools.partial(jax.jit, compiler_options=QUICK)
-    def both(inputs, own, edge):
-        mixed = supernet.mixed_cell(mask)(config, inputs, own)
-        return mixed.nodes, cells.cell(config, jnp.asarray(ops), jnp.asarray(sources), inputs, edge, None).nodes
+    def alone(ops, sources, inputs, edge):
+        return cells.cell(NORMAL, ops, sources, inputs, edge, None).nodes
 
-    mixed, alone = both(inputs, own, edge)
-    np.testing.assert_allclose(mixed, alone, rtol=1e-10, atol=1e-12)
-    assert np.std(alone, axis=(1, 2, 3, 4)).min() > 0
+    expected = alone(ops, sources, inputs, edge)
+    found = jax.jit(mixed, compiler_options=QUICK)(SPACE.supernet_mask(ARCHS[0]), *arrays)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+    assert np.std(found, axis=(1, 2, 3, 4)).min() > 0
 
 
 @pytest.mark.slow
-def test_the_gradient_is_the_slope(run, variables):
+def test_the_gradient_is_the_slope(arrays):
+    inputs, weights, stats = arrays
     rng = np.random.default_rng(2)
-    weights, mask = variables.params["weights"], rng.uniform(0.1, 1, (2, 14, 8))
-    mask[1, 3], mask[1, 5, 2:] = 0, 0
-    way = jax.tree.map(lambda a: rng.standard_normal(a.shape) * (np.asarray(a) != 0), (weights, mask))
+    mask, probe = rng.uniform(0.1, 1, (2, 14, 8)), rng.standard_normal((6, 3, 4, 4, 2))
+    mask[0, 3], mask[0, 5, 2:] = 0, 0
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    @chex.assert_max_traces(n=1)
+    def run(mask, inputs, weights):
+        return jax.value_and_grad(lambda *given: (mixed(*given, stats) * probe).sum(), (0, 1, 2))(mask, inputs, weights)
+
+    given = (mask, inputs, weights)
+    way = jax.tree.map(lambda a: rng.standard_normal(a.shape) * (np.asarray(a) != 0), given)
 
     def at(step):
-        return run(*jax.tree.map(lambda a, d: a + step * d, (weights, mask), way))[0][0]
+        return run(*jax.tree.map(lambda a, d: a + step * d, given, way))[0]
 
-    grads = run(weights, mask)[1]
+    grads = run(*given)[1]
     slope = (at(1e-6) - at(-1e-6)) / 2e-6
     along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.vdot(g, d), grads, way)))
     np.testing.assert_allclose(along, slope, rtol=1e-5, atol=1e-7)
-    # The normal cell is not there; operations of weight zero, and none, have no gradient.
-    assert (grads[1][0] == 0).all() and (grads[1][1, 3] == 0).all() and (grads[1][:, :, codec.NONE] == 0).all()
+    # The reduction cell is not there; operations of weight zero, and none, have no gradient.
+    assert (grads[0][1] == 0).all() and (grads[0][0, 3] == 0).all() and (grads[0][:, :, codec.NONE] == 0).all()
     kinds = [codec.SEP3, codec.SEP5, codec.DIL3, codec.DIL5]
-    used = np.abs(grads[0]["reduction0"]["depthwise"]).sum((2, 3, 4, 5, 6)) > 0
-    np.testing.assert_array_equal(used, mask[1][:, kinds] > 0)
+    used = np.abs(grads[2]["depthwise"]).sum((2, 3, 4, 5, 6)) > 0
+    np.testing.assert_array_equal(used, mask[0][:, kinds] > 0)
 
 
 def test_fans_are_those_of_the_operations(variables):
