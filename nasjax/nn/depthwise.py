@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nasjax.nn.common import Padding, pad_axis, pads_of, pair
+from nasjax.nn.common import Padding, pad_axis, pads_of, pair, use_fast_backward
 from nasjax.nn.readers import observe, read, reads_samples
 from nasjax.types import Array, InputError
 
@@ -59,9 +59,28 @@ class _Depthwise(NamedTuple):
         return plain.forward(spread_dy, lax.rev(w, (0, 1)))
 
     def kernel_gradient(self, x: Array, dy: Array, kernel: tuple[int, int], axes: tuple[int, ...]) -> Array:
+        """Sums of products over ``axes`` for each tap: [..., kh, kw, 1, C]."""
+        if use_fast_backward():
+            return self._looped_gradient(x, dy, kernel, axes)
         taps = self.taps(x, kernel, (dy.shape[1], dy.shape[2]))
         rows = [jnp.stack([(tap * dy).sum(axes) for tap in row], -2) for row in taps]
         return jnp.stack(rows, -3)[..., None, :]
+
+    def _looped_gradient(self, x: Array, dy: Array, kernel: tuple[int, int], axes: tuple[int, ...]) -> Array:
+        """The same as a loop: a reduction a tap makes up most of the time that XLA:CPU needs to compile a network."""
+        padded = pad_axis(pad_axis(x, 1, *self.pads[0]), 2, *self.pads[1])
+        (sh, sw), (dh, dw) = self.stride, self.dilation
+        spans = ((dy.shape[1] - 1) * sh + 1, (dy.shape[2] - 1) * sw + 1)
+
+        @jax.checkpoint  # a second derivative would keep every window
+        def tap(padded: Array, dy: Array, place: Array) -> Array:
+            start = (0, place // kernel[1] * dh, place % kernel[1] * dw, 0)
+            window = lax.dynamic_slice(padded, start, (x.shape[0], *spans, x.shape[3]))
+            return (window[:, ::sh, ::sw] * dy).sum(axes)
+
+        sums = lax.map(lambda place: tap(padded, dy, place), jnp.arange(kernel[0] * kernel[1]))
+        lead = sums.shape[1:-1]
+        return jnp.moveaxis(sums, 0, -2).reshape(*lead, *kernel, 1, x.shape[3])
 
     def sample_kernel_gradients(self, x: Array, dy: Array, kernel: tuple[int, int]) -> Array:
         return self.kernel_gradient(x, dy, kernel, (1, 2))

@@ -29,6 +29,12 @@ def layer_table(names: tuple[str, ...], active: Array) -> LayerTable:
     return LayerTable(names, active, order, count[-1], bins)
 
 
+def calls_before(table: LayerTable) -> Array:
+    """Bin of a rectifier in front of each slot, by the number of weight layers before it: int32 [L, 10], traceable."""
+    bins = depth_bin(table.order - 1, table.depth)
+    return ((bins[:, None] == jnp.arange(_NUM_BINS)[None]) & table.active[:, None]).astype(jnp.int32)
+
+
 def site_calls(table: LayerTable, slots: Mapping[str, np.ndarray]) -> dict[str, Array]:
     """Activation calls by site and depth-percentile bin.
 
@@ -41,6 +47,5 @@ def site_calls(table: LayerTable, slots: Mapping[str, np.ndarray]) -> dict[str, 
     Returns:
       site -> int32 [..., 10].
     """
-    before = depth_bin(table.order - 1, table.depth)
-    hot = ((before[:, None] == jnp.arange(_NUM_BINS)[None]) & table.active[:, None]).astype(jnp.int32)
+    hot = calls_before(table)
     return {name: jnp.einsum("...l,lb->...b", jnp.asarray(mask, jnp.int32), hot) for name, mask in slots.items()}

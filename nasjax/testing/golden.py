@@ -206,7 +206,8 @@ class Computer:
         space = kit.space(entry)
         arch = kit.arch(space, entry)
         variables = kit.variables(space, arch, tensors, dtype)
-        wanted = {key: proxy for key, proxy in self.proxies.items() if reference(entry, key) is not None}
+        meaningful = [key for key in self.proxies if key not in kit.rounding(entry)]
+        wanted = {key: self.proxies[key] for key in meaningful if reference(entry, key) is not None}
         served = merge([*(p for proxy in wanted.values() for p in proxy.passes), GradientPass()])
         passes = tuple(p for p in dict.fromkeys(served.values()) if not isinstance(p, CostPass))
         bound = bind_one(space, arch)

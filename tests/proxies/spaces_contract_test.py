@@ -10,6 +10,7 @@ import nasjax
 from nasjax.data import Batches
 from nasjax.spaces.autoformer import AutoFormer
 from nasjax.spaces.base import by_signature
+from nasjax.spaces.darts import Darts
 from nasjax.spaces.nasbench101 import NasBench101
 from nasjax.spaces.nasbench_macro import NasBenchMacro
 
@@ -27,11 +28,21 @@ TRANSFORMER = AutoFormer(
     (8,), (1, 2), (1, 2), (1.5, 2.0), num_classes=3, image_size=6, patch_size=2, head_dim=4, max_distance=1
 )
 TRANSFORMERS = ((1, 1.5, 1, 8), (2, 1.5, 2.0, 1, 2, 8), (2, 2.0, 1.5, 2, 2, 8))
+# With one cell, a reduction cell, the normal one is not looked at.
+GENOTYPES = tuple(
+    dict.fromkeys(("normal", "reduce"), [(ops[i % 3], source) for i, source in enumerate((0, 1, 1, 2, 0, 3, 2, 4))])
+    for ops in (
+        ("sep_conv_3x3", "max_pool_3x3", "dil_conv_5x5"),
+        ("skip_connect", "dil_conv_3x3", "avg_pool_3x3"),
+        ("avg_pool_3x3", "sep_conv_5x5", "none"),
+    )
+)
 SAME = {"rtol": 1e-9, "atol": 0}  # the same program however it is cut up, so last bits alone may differ
 # Those that read the space's own functions in different ways; the others share their passes.
 PROXIES = ("params", "flops", "grad_norm", "snip", "synflow", "nwot", "swap", "zico", "lswag")
 # Space, architectures, number of programs, proxies that another space lacks.
 SPACES = {
+    "darts": (Darts(channels=2, cells=1, num_classes=3, image_size=6), GENOTYPES, 1, ()),
     "nasbench101": (NasBench101(channels=5, stacks=1, cells=1, num_classes=3, image_size=6), CELLS, 2, ()),
     "nasbench_macro": (
         NasBenchMacro(channels=2, head_channels=5, num_classes=3, image_size=6),

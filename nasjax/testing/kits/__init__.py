@@ -55,6 +55,12 @@ def nothing_fixed(entry: Entry, dtype: Any) -> dict[str, PyTree]:
     return {}
 
 
+def all_meaningful(entry: Entry) -> frozenset[str]:
+    """No golden value is rounding."""
+    del entry
+    return frozenset()
+
+
 @dataclasses.dataclass(frozen=True)
 class Kit:
     """A search space as its golden file describes it.
@@ -75,6 +81,7 @@ class Kit:
       extra: (space, arch, entry) -> name -> (value, golden, tolerance), for what this file alone has.
       fixed: (entry, dtype) -> name of the class of a pass -> arrays in place of its random ones, see
         `nasjax.proxies.pass_base.CustomPass.measure`.
+      rounding: entry -> golden keys of scores of something that is zero but for rounding; they are not compared.
       claimed: quantities that must be there and within tolerance.
     """
 
@@ -89,6 +96,7 @@ class Kit:
     layer_names: Callable[[Any, PyTree], tuple[str, ...]] | None = None
     extra: Callable[[Any, PyTree, Entry], dict[str, tuple[Any, Any, float]]] = no_extra
     fixed: Callable[[Entry, Any], dict[str, PyTree]] = nothing_fixed
+    rounding: Callable[[Entry], frozenset[str]] = all_meaningful
     claimed: tuple[str, ...] = CLAIMED
 
 
