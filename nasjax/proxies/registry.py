@@ -10,7 +10,7 @@ from typing import Any
 from nasjax.proxies import az_nas, classic, gradients, kernels, module_features, regions, te_nas, wrcor, zen
 from nasjax.proxies.base import Proxy
 from nasjax.proxies.lswag import LswagConfig, lswag, zico
-from nasjax.proxies.pass_base import CustomPass
+from nasjax.proxies.passes import check_pass
 from nasjax.types import InputError
 
 _FACTORIES: dict[str, Callable[..., Proxy]] = {
@@ -82,8 +82,7 @@ def offers(space: Any, proxy: Proxy) -> bool:
     """Whether a space offers everything that a proxy reads."""
     try:
         for p in proxy.passes:
-            if isinstance(p, CustomPass):
-                p.check_space(space)
+            check_pass(space, p)
     except InputError:
         return False
     return True
