@@ -144,7 +144,7 @@ def _guards(program: Program, consumers: Mapping[int, Sequence[int]], number: in
             if step.name in _GUARDED:
                 return True
             others = [other for other in step.inputs if other != register]
-            constant = all(other in program.constants for other in others)
+            constant = all(other in program.known for other in others)
             if reader not in seen and step.name in _PASSING and constant:
                 seen.add(reader)
                 waiting += step.outputs

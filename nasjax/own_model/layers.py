@@ -135,9 +135,9 @@ def _next_views(program: Program, step: Step, views: Mapping[int, View]) -> dict
         return {step.outputs[0]: view} if floating else {}
     same = step.name == "broadcast_in_dim" and math.prod(shapes[0]) == math.prod(shapes[1])
     rest = step.inputs[1:]
-    if not (step.name in _MOVES | _PICKS or same) or any(register not in program.constants for register in rest):
+    if not (step.name in _MOVES | _PICKS or same) or any(register not in program.known for register in rest):
         return {}
-    constants = [program.constants[register] for register in rest]
+    constants = [program.known[register] for register in rest]
     found = {}
     for k, output in enumerate(step.outputs):
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.hashing import array_fingerprint, fingerprint
+from nasjax.own_model import refusals
 from nasjax.types import Array, InputError, PyTree
+
+Architecture = tuple[Any, ...]  # the leaves of the parameters
 
 
 class Model(NamedTuple):
@@ -53,6 +57,41 @@ class Leaves(NamedTuple):
     trainable: tuple[bool, ...]
 
 
+@jax.tree_util.register_pytree_node_class
+@dataclasses.dataclass(frozen=True, eq=False)
+class Population:
+    """Parameters of models of one program; the parameters travel to it as data.
+
+    Attributes:
+      leaves: arrays with a leading axis of models.
+      encodings: name of each.
+    """
+
+    leaves: tuple[Any, ...]
+    encodings: tuple[str, ...]
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
+        """The arrays alone: names must not decide what is compiled."""
+        return self.leaves, None
+
+    @classmethod
+    def tree_unflatten(cls, aux: None, leaves: Any) -> Architecture:
+        """One model's leaves: inside a program there is one model."""
+        del aux
+        return tuple(leaves)
+
+    def __len__(self) -> int:
+        """Number of models."""
+        return len(self.encodings)
+
+    def __getitem__(self, index: Any) -> Any:
+        """One model's leaves, or some of the population."""
+        leaves = tuple(leaf[index] for leaf in self.leaves)
+        if np.ndim(index) == 0:
+            return leaves
+        return Population(leaves, tuple(np.asarray(self.encodings, object)[index].tolist()))
+
+
 def flatten(params: PyTree) -> Leaves:
     """The parameters as a list.
 
@@ -82,6 +121,27 @@ def flatten(params: PyTree) -> Leaves:
 def shapes(arrays: Sequence[Any]) -> list[jax.ShapeDtypeStruct]:
     """Shapes and dtypes as JAX will hold the arrays."""
     return [jax.ShapeDtypeStruct(a.shape, _dtype(a.dtype)) for a in arrays]
+
+
+def traceable(model: Model, leaves: Leaves, which: str) -> Callable[..., Any]:
+    """A function of the model on flat parameters, whose results are a list of arrays.
+
+    Args:
+      model: functions.
+      leaves: structure of the parameters.
+      which: "apply", "norm_free" or "features".
+
+    Returns:
+      (list of leaves, images) -> list of arrays.
+    """
+    function = {"apply": model.apply_fn, "norm_free": model.norm_free_fn, "features": model.features_fn}[which]
+    assert function is not None
+
+    def run(flat: Sequence[Any], images: Array) -> list[Array]:
+        found = function(jax.tree.unflatten(leaves.structure, flat), images)
+        return refusals.check_output(which, found, images.shape[0])
+
+    return run
 
 
 def same_structure(leaves: Leaves, params: PyTree) -> bool:

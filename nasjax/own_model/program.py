@@ -55,7 +55,8 @@ class Program:
       steps: in the order of execution.
       shapes: shape of every register.
       dtypes: dtype of every register.
-      constants: register -> its value.
+      constants: register -> its value, for the run.
+      known: register -> its value, for the search; what is computed from constants is here too.
       leaves: registers of the parameters.
       images: register of the images.
       outputs: registers of the results.
@@ -67,6 +68,7 @@ class Program:
     shapes: tuple[tuple[int, ...], ...]
     dtypes: tuple[Any, ...]
     constants: dict[int, Any]
+    known: dict[int, Any]
     leaves: tuple[int, ...]
     images: int
     outputs: tuple[int, ...]
@@ -133,6 +135,7 @@ def trace(function: Callable[..., Any], leaves: Sequence[Any], images: Any, trai
         tuple(flat.shapes),
         tuple(flat.dtypes),
         flat.constants,
+        flat.known,
         tuple(args),
         image,
         tuple(outputs),
@@ -142,8 +145,8 @@ def trace(function: Callable[..., Any], leaves: Sequence[Any], images: Any, trai
 
 
 def scalar(program: Program, register: int) -> Any:
-    """The number that a constant register holds everywhere, or None."""
-    value = program.constants.get(register)
+    """The number that a register of known value holds everywhere, or None."""
+    value = program.known.get(register)
     if value is None or not hasattr(value, "dtype") or not jnp.issubdtype(value.dtype, jnp.number):
         return value if isinstance(value, (bool, int, float)) else None
     if np.ndim(value) == 0:
@@ -162,6 +165,7 @@ class _Flattener:
         self.data: list[bool] = []
         self.param: list[bool] = []
         self.constants: dict[int, Any] = {}
+        self.known: dict[int, Any] = {}
 
     def register(self, shape: Sequence[int], dtype: Any, *, data: bool = False, param: bool = False) -> int:
         self.shapes.append(tuple(shape))
@@ -174,6 +178,8 @@ class _Flattener:
         dtype = value.dtype if hasattr(value, "dtype") else jnp.result_type(value)
         register = self.register(np.shape(value), dtype)
         self.constants[register] = value
+        if not _is_key(dtype):
+            self.known[register] = value
         return register
 
     def walk(self, jaxpr: Any, consts: Sequence[int], args: Sequence[int]) -> list[int]:
@@ -197,9 +203,9 @@ class _Flattener:
         name, params = eqn.primitive.name, eqn.params
         if name in _INLINED:
             return self.inner(params[_INLINED[name]], inputs)
-        if name == "cond" and inputs[0] in self.constants:
+        if name == "cond" and inputs[0] in self.known:
             branches = params["branches"]
-            return self.inner(branches[int(np.clip(int(self.constants[inputs[0]]), 0, len(branches) - 1))], inputs[1:])
+            return self.inner(branches[int(np.clip(int(self.known[inputs[0]]), 0, len(branches) - 1))], inputs[1:])
         if name == "scan" and params["length"] and any(self.data[register] for register in inputs):
             return self.unroll(params, inputs)
         if name in _HIDING:
@@ -212,15 +218,16 @@ class _Flattener:
         return self.emit(name, run, inputs, [(v.aval.shape, v.aval.dtype) for v in eqn.outvars], params)
 
     def emit(self, name: str, run: Any, inputs: Sequence[int], results: Sequence[Any], params: Any) -> list[int]:
-        """Adds a step, or the constant that it would compute."""
-        if len(results) == 1 and all(register in self.constants for register in inputs):
-            values = [np.asarray(self.constants[r]) for r in inputs if not _is_key(self.dtypes[r])]
-            folded = elementwise.fold(name, params, values, *results[0]) if len(values) == len(inputs) else None
-            if folded is not None:
-                return [self.constant(folded)]
+        """Adds a step, and remembers its result if it is a small constant."""
         data, param = (any(flags[register] for register in inputs) for flags in (self.data, self.param))
         outputs = [self.register(shape, dtype, data=data, param=param) for shape, dtype in results]
         self.steps.append(Step(name, tuple(inputs), tuple(outputs), run, params))
+        if len(results) == 1 and all(register in self.known for register in inputs):
+            # The step stays: a constant of the size of the images would slow down the compiler.
+            values = [np.asarray(self.known[register]) for register in inputs]
+            folded = elementwise.fold(name, params, values, *results[0])
+            if folded is not None:
+                self.known[outputs[0]] = folded
         return outputs
 
     def unroll(self, params: Any, inputs: list[int]) -> list[int]:
@@ -235,8 +242,6 @@ class _Flattener:
         return [*carry, *stacked]
 
     def index(self, register: int, i: int) -> int:
-        if register in self.constants and not _is_key(self.dtypes[register]):
-            return self.constant(np.asarray(self.constants[register])[i])
         result = (self.shapes[register][1:], self.dtypes[register])
         run = lambda x: [lax.index_in_dim(x, i, keepdims=False)]  # noqa: E731
         return self.emit("index", run, [register], [result], {"index": i})[0]

@@ -15,8 +15,18 @@ from nasjax.data import Batches
 from nasjax.hashing import fingerprint
 from nasjax.own_model import refusals
 from nasjax.own_model.blocks import OwnModelWithFeatures, check_blocks
-from nasjax.own_model.model import Leaves, Model, flatten, params_text, program_text, same_structure, shapes
-from nasjax.own_model.space import OwnModel, Population, traceable
+from nasjax.own_model.model import (
+    Leaves,
+    Model,
+    Population,
+    flatten,
+    params_text,
+    program_text,
+    same_structure,
+    shapes,
+    traceable,
+)
+from nasjax.own_model.space import OwnModel
 from nasjax.proxies import population, registry
 from nasjax.proxies.base import Proxy
 from nasjax.proxies.score import ScoreResult, score

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +17,7 @@ from nasjax.own_model import refusals
 from nasjax.own_model.analysis import Analysis, analyse
 from nasjax.own_model.execute import Watch, execute, fisher_watch
 from nasjax.own_model.layers import fans, find_scales, layer_views
-from nasjax.own_model.model import Leaves, Model, shapes
+from nasjax.own_model.model import Architecture, Leaves, Model, Population, shapes, traceable
 from nasjax.own_model.samples import reads_samples, run_by_sample
 from nasjax.spaces import initial
 from nasjax.spaces.base import depth_bin
@@ -25,42 +25,6 @@ from nasjax.spaces.slots import layer_table
 from nasjax.types import Array, InputError, LayerTable, Output, PyTree, Site, Tap, Variables
 
 _NORMS = ("batch", "running", "sample", "none")
-Architecture = tuple[Any, ...]  # the leaves of the parameters
-
-
-@jax.tree_util.register_pytree_node_class
-@dataclasses.dataclass(frozen=True, eq=False)
-class Population:
-    """Parameters of models of one program; the parameters travel to it as data.
-
-    Attributes:
-      leaves: arrays with a leading axis of models.
-      encodings: name of each.
-    """
-
-    leaves: tuple[Any, ...]
-    encodings: tuple[str, ...]
-
-    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
-        """The arrays alone: names must not decide what is compiled."""
-        return self.leaves, None
-
-    @classmethod
-    def tree_unflatten(cls, aux: None, leaves: Any) -> Architecture:
-        """One model's leaves: inside a program there is one model."""
-        del aux
-        return tuple(leaves)
-
-    def __len__(self) -> int:
-        """Number of models."""
-        return len(self.encodings)
-
-    def __getitem__(self, index: Any) -> Any:
-        """One model's leaves, or some of the population."""
-        leaves = tuple(leaf[index] for leaf in self.leaves)
-        if np.ndim(index) == 0:
-            return leaves
-        return Population(leaves, tuple(np.asarray(self.encodings, object)[index].tolist()))
 
 
 class Shown(NamedTuple):
@@ -177,10 +141,6 @@ class OwnModel:
 
     # The network.
 
-    def function(self, which: str) -> Callable[..., Any]:
-        """(list of leaves, images) -> list of arrays: "apply", "norm_free" or "features"."""
-        return traceable(self.model, self.leaves, which)
-
     def analysis(self, which: str = "apply", images: Any = None) -> Analysis:
         """What the model is made of, for images of a shape; by default one mini-batch."""
         shape = (self.batch, *self.image_shape) if images is None else images.shape
@@ -244,7 +204,7 @@ class OwnModel:
             raise InputError(f"own model: norm={norm!r}; allowed are {', '.join(_NORMS)}.")
         which = "norm_free" if norm == "none" and self.model.norm_free_fn is not None else "apply"
         leaves = self._merge(variables.params, arch)
-        alone = norm == "sample" and self.analysis(which, images).coupled
+        alone = norm == "sample" and self.analysis(which).coupled
         taps: dict[str, PyTree] = {"log_scale": jnp.zeros((), images.dtype)} if rescale else {}
         if reads_samples(moments):
             logits = self._by_sample(which, leaves, moments, images)
@@ -275,6 +235,10 @@ class OwnModel:
                 return Shown([y[0] for y in shown.outputs], [y[0] for y in shown.inputs])
 
             return jax.vmap(one)(images)
+        if images.shape[0] == 1 and not self._takes_one(which, images):
+            # Two copies of an image are to each other what it is to itself.
+            twice = self._show(which, leaves, jnp.concatenate([images, images]), inputs=inputs)
+            return Shown([y[:1] for y in twice.outputs], [y[:1] for y in twice.inputs])
         analysis = self.analysis(which, images)
         seen: dict[int, Array] = {}
 
@@ -291,6 +255,14 @@ class OwnModel:
         given = {analysis.program.images: images}
         outputs = execute(analysis, leaves, given, precision=self.precision, watch=watch)
         return Shown(outputs, [seen[a.source] for a in analysis.activations] if inputs else [])
+
+    def _takes_one(self, which: str, images: Array) -> bool:
+        """Whether the program with one image is that with more; some operations vanish when nothing is repeated."""
+        try:
+            self.analysis(which, images)
+        except InputError:
+            return False
+        return True
 
     def _by_sample(self, which: str, leaves: Sequence[Any], dummies: Any, images: Array) -> Array:
         """Logits of every image alone, whose backward fills readers."""
@@ -386,31 +358,12 @@ class OwnModel:
         return zip(arrays, self.leaves.arrays, self.leaves.trainable, strict=True)
 
 
-def traceable(model: Model, leaves: Leaves, which: str) -> Callable[..., Any]:
-    """A function of the model on flat parameters, whose results are a list of arrays.
-
-    Args:
-      model: functions.
-      leaves: structure of the parameters.
-      which: "apply", "norm_free" or "features".
-
-    Returns:
-      (list of leaves, images) -> list of arrays.
-    """
-    function = {"apply": model.apply_fn, "norm_free": model.norm_free_fn, "features": model.features_fn}[which]
-    assert function is not None
-
-    def run(flat: Sequence[Any], images: Array) -> list[Array]:
-        found = function(jax.tree.unflatten(leaves.structure, flat), images)
-        return refusals.check_output(which, found, images.shape[0])
-
-    return run
-
-
 @functools.lru_cache(maxsize=64)
 def _analysis(space: OwnModel, which: str, shape: tuple[int, ...], dtype: Any) -> Analysis:
     leaves = shapes(space.leaves.arrays)
-    return analyse(space.function(which), leaves, jax.ShapeDtypeStruct(shape, dtype), space.leaves.trainable)
+    return analyse(
+        traceable(space.model, space.leaves, which), leaves, jax.ShapeDtypeStruct(shape, dtype), space.leaves.trainable
+    )
 
 
 def _both(first: Watch, second: Watch) -> Watch:

@@ -131,12 +131,13 @@ FORMS = {
 def test_weights_are_found_behind_their_form(form):
     function, shape = FORMS[form]
     found = look(function, jax.ShapeDtypeStruct(shape, jnp.float64))
-    (use,) = found.uses.values()
+    ((step, use),) = found.uses.items()
     size = 30 if form == "a part" else int(np.prod(shape))
     assert use.view.of(jnp.ones(shape)).size == size
     outputs = 10 if form == "einsum" else 5
     assert use.multiplies == 4 * size * (6 if form == "convolution" else 1)
-    assert np.prod([found.program.shapes[found.program.outputs[0]][axis] for axis in use.channels]) == outputs
+    result = found.program.shapes[found.program.steps[step].outputs[0]]
+    assert np.prod([result[axis] for axis in use.channels]) == outputs
 
 
 def test_what_is_no_layer():
