@@ -12,7 +12,7 @@ from nasjax.own_model.program import PRODUCTS, Program, Step
 from nasjax.types import Array
 
 # What moves elements of a parameter about, and what picks some of them.
-_MOVES = {"reshape", "transpose", "squeeze", "expand_dims", "copy", "copy_p", "rev"}
+_MOVES = {"reshape", "transpose", "squeeze", "expand_dims", "copy", "copy_p", "rev", "name", "sharding_constraint"}
 _PICKS = {"index", "slice", "split", "dynamic_slice"}
 
 

@@ -76,7 +76,7 @@ def fisher(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
     def finish(facts: Facts) -> Value:
         return plain(float(facts.stats[p]["layers"]["fisher"].sum()))
 
-    return Proxy("fisher", (("init", init),), (p,), finish, version=2)  # 2: AutoFormer's biases are seen
+    return Proxy("fisher", (("init", init),), (p,), finish, version=2)  # 2: with all biases, without masked weights
 
 
 def grasp(*, preset: str = "nbsz", init: str = "torch") -> Proxy:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.ad_checkpoint import checkpoint_name
 
 from nasjax.own_model.analysis import analyse
 from nasjax.own_model.layers import find_scales, layer_views
@@ -78,6 +79,7 @@ WRAPPERS = {
     "checkpoint": lambda f: jax.checkpoint(f),
     "both": lambda f: jax.jit(jax.checkpoint(jax.jit(f))),
     "a known branch": lambda f: lambda w, x: jax.lax.cond(True, f, lambda w, x: x, w, x),
+    "names": lambda f: lambda w, x: f(checkpoint_name(w, "weight"), checkpoint_name(x, "x")),
     "vmap": lambda f: lambda w, x: jax.vmap(f, (None, 0))(w, x),
 }
 
