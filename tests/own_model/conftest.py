@@ -10,7 +10,7 @@ from nasjax.data import Batches
 @pytest.fixture(scope="module", autouse=True)
 def _float64():
     """Exact, and compiled fast rather than to run fast."""
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     try:
         with jax.enable_x64(True):
