@@ -22,12 +22,17 @@ PUBLIC = {
     "data",
     "get_space",
     "metrics",
+    "own_model",
     "proxies",
     "score",
+    "score_model",
+    "score_models",
 }
 
 # Optional parameters that may be given by position, since every call reads better so.
 POSITIONAL = {
+    "nasjax.own_model.scoring.score_model": {"proxies"},
+    "nasjax.own_model.scoring.score_models": {"proxies"},
     "nasjax.proxies.score.score": {"proxies"},
     "nasjax.metrics.regret": {"k"},
     "nasjax.nn.batch_norm": {"stats"},

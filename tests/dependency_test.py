@@ -31,7 +31,7 @@ LAYERS = {
     "search": 5,
     "interop": 6,
     "own_model": 6,
-    "report": 6,
+    "report": 5,  # draws what it is given
     "figures": 1,
     "correlation": 6,
     "cli": 7,

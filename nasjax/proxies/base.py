@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nasjax.proxies.pass_base import CustomPass
-from nasjax.proxies.passes import Pass
+from nasjax.proxies.passes import Pass, check_pass
 from nasjax.types import InputError, LayerTable
 
 PRESETS = ("paper", "nbsz")
@@ -87,11 +86,10 @@ class Proxy(NamedTuple):
         if self.images_only and getattr(space, "tokens", False):
             raise InputError(f"{self.name} is not defined for networks of tokens, as of {space.name!r}; leave it out.")
         for p in self.passes:
-            if isinstance(p, CustomPass):
-                try:
-                    p.check_space(space)
-                except InputError as error:
-                    raise InputError(f"{self.name}: {error}") from None
+            try:
+                check_pass(space, p)
+            except InputError as error:
+                raise InputError(f"{self.name}: {error}") from None
 
 
 def _text(value: Any) -> str:

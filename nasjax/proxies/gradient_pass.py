@@ -116,6 +116,7 @@ def gradient_statistics(
     by_sample = p.granularity == "sample"
     weights = space.weights(variables.params)
     dummies = None if p.reader is None else jax.tree.map(p.reader.zeros_like, weights)
+    held = jax.tree.map(lambda m, w: jnp.broadcast_to(m, w.shape).astype(w.dtype), space.weight_mask(arch), weights)
     batch = images.shape[1]
     dtype = images.dtype
 
@@ -148,14 +149,14 @@ def gradient_statistics(
         else:
             new, add = jax.tree.map(_single, grads), 1.0
         total = jax.tree.map(lambda t, n: _merge_moments(t, n, have, add), total, new, is_leaf=_is_moments)
-        keep = (taps, _first_batch(space, weights, grads, readings))
+        keep = (taps, _first_batch(space, weights, grads, readings, held))
         kept = jax.tree.map(lambda a, b: jnp.where(first, b, a), kept, keep)
         return (total, kept), value
 
     probe = jax.eval_shape(
         lambda: (
             loss(weights, dummies, images[0], labels[0], jnp.array(True))[1],
-            _first_batch(space, weights, weights, dummies),
+            _first_batch(space, weights, weights, dummies, held),
         )
     )
     empty = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), probe)
@@ -164,7 +165,6 @@ def gradient_statistics(
     m = p.num_batches
     (total, (taps, saliency)), losses = lax.scan(step, (zeros, empty), (index, images[:m], labels[:m]))
     layers = _layer_statistics(space, total, m * (batch if by_sample else 1)) | saliency
-    held = jax.tree.map(lambda m, w: jnp.broadcast_to(m, w.shape).astype(w.dtype), space.weight_mask(arch), weights)
     out: dict[str, Any] = {"loss": losses, "layers": layers, "weights": space.layer_sums(held)}
     if p.activations is not None:
         out["activations"] = activation_statistics(space, p.activations, arch, taps, batch, dtype)
@@ -184,8 +184,10 @@ def _moments(readings: PyTree) -> PyTree:
     return jax.tree.map(lambda r: r.moments if isinstance(r, nn.Signs) else r, readings, is_leaf=_is_reading)
 
 
-def _first_batch(space: SearchSpace, weights: PyTree, grads: PyTree, readings: PyTree) -> dict[str, Array]:
-    """Sums over each layer that are read on the first mini-batch alone."""
+def _first_batch(
+    space: SearchSpace, weights: PyTree, grads: PyTree, readings: PyTree, held: PyTree
+) -> dict[str, Array]:
+    """Sums over each layer that are read on the first mini-batch alone; ``held`` is 1 for weights there are, else 0."""
     saliency = jax.tree.map(lambda w, g: w * g, weights, grads)
     sums = {
         "grad_norm": jnp.sqrt(space.layer_sums(jax.tree.map(jnp.square, grads))),
@@ -199,7 +201,9 @@ def _first_batch(space: SearchSpace, weights: PyTree, grads: PyTree, readings: P
     ):
         leaves = jax.tree.leaves(readings, is_leaf=_is_reading)
         if leaves and isinstance(leaves[0], reader):
-            sums[name] = space.layer_sums(jax.tree.map(term, readings, is_leaf=_is_reading))
+            # A reader of outputs speaks for a whole channel, weights that the architecture lacks included.
+            terms = jax.tree.map(term, readings, is_leaf=_is_reading)
+            sums[name] = space.layer_sums(jax.tree.map(jnp.multiply, terms, held))
     return sums
 
 

@@ -65,7 +65,8 @@ def fisher(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
     References:
       Theis et al., 2018; Turner et al., BlockSwap, ICLR 2020; as a proxy in Abdelfattah et al., ICLR 2021.
     """
-    return layer_sum("fisher", "fisher", FisherPass(init=init), preset=preset)
+    # Version 2: with all biases, without masked weights.
+    return layer_sum("fisher", "fisher", FisherPass(init=init), preset=preset, version=2)
 
 
 def grasp(*, preset: str = "nbsz", init: str = "torch") -> Proxy:

@@ -54,8 +54,7 @@ class CustomPass:
 
     def variables(self, space: Any, key: Array, arch: PyTree, dtype: Any) -> Variables:
         """Random variables that ``measure`` takes; those of the space's network unless overridden."""
-        variables: Variables = space.init(key, arch, law=self.init, dtype=dtype)
-        return variables
+        return draw(space, key, arch, law=self.init, dtype=dtype, repeats=self.repeats)
 
     def measure(
         self,
@@ -93,6 +92,25 @@ class CustomPass:
             return self.measure(space, variables, arch, images, labels, key=jax.random.fold_in(init_key, 1))
 
         return over_initialisations(once, key, self.repeats)
+
+
+def draw(space: Any, key: Array, arch: PyTree, *, law: str, dtype: Any, repeats: int) -> Variables:
+    """Random variables of a pass.
+
+    Args:
+      space: search space; one whose ``init`` may give fixed variables has ``fresh`` for those of repeated draws.
+      key: typed key of this draw.
+      arch: architecture.
+      law: initialisation law.
+      dtype: floating dtype.
+      repeats: how many draws the pass makes.
+
+    Returns:
+      the variables.
+    """
+    init = getattr(space, "fresh", space.init) if repeats > 1 else space.init
+    variables: Variables = init(key, arch, law=law, dtype=dtype)
+    return variables
 
 
 def needed(key: Array | None) -> Array:

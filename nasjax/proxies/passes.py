@@ -19,7 +19,7 @@ from nasjax.proxies.gradient_pass import FisherPass as FisherPass
 from nasjax.proxies.gradient_pass import GradientPass as GradientPass
 from nasjax.proxies.gradient_pass import SignPass as SignPass
 from nasjax.proxies.gradient_pass import gradient_statistics, share
-from nasjax.proxies.pass_base import CustomPass, over_initialisations
+from nasjax.proxies.pass_base import CustomPass, draw, over_initialisations
 from nasjax.spaces.base import SearchSpace, check_law
 from nasjax.types import Array, PyTree, Variables
 
@@ -108,11 +108,26 @@ def run(space: SearchSpace, p: Pass, key: Array, arch: PyTree, images: Array, la
     if isinstance(p, CustomPass):
         return p.run(space, key, arch, images, labels)
 
+    repeats = p.repeats if isinstance(p, ActivationPass) else 1
+
     def once(init_key: Array) -> PyTree:
-        variables = space.init(init_key, arch, law=p.init, dtype=images.dtype)
+        variables = draw(space, init_key, arch, law=p.init, dtype=images.dtype, repeats=repeats)
         return run_with(space, p, variables, arch, images, labels)
 
-    return over_initialisations(once, key, p.repeats if isinstance(p, ActivationPass) else 1)
+    return over_initialisations(once, key, repeats)
+
+
+def check_pass(space: Any, p: Pass) -> None:
+    """Refuses a space that a pass cannot run on.
+
+    Raises:
+      InputError: the space lacks a method, or refuses the pass itself (`nasjax.spaces.optional.RefusesPasses`).
+    """
+    own = getattr(space, "check_pass", None)
+    if own is not None:
+        own(p)
+    if isinstance(p, CustomPass):
+        p.check_space(space)
 
 
 def run_with(

@@ -172,13 +172,16 @@ def check_batches(space: Any, batches: Any, proxies: Sequence[Proxy]) -> None:
       InputError: image size, channels, targets or the number of mini-batches do not fit.
     """
     images, labels = batches.stacked
+    own = getattr(space, "check_images", None)
     size, channels = images.shape[2], images.shape[-1]
-    if (images.shape[2], images.shape[3]) != (space.image_size, space.image_size):
+    if own is not None:
+        own(images)
+    elif (images.shape[2], images.shape[3]) != (space.image_size, space.image_size):
         raise InputError(
             f"Images are {images.shape[2]}x{images.shape[3]}, the space expects {space.image_size}x{space.image_size}; "
             f"set the space's image_size={size} or load the data with image_size={space.image_size}."
         )
-    if channels != space.in_channels:
+    elif channels != space.in_channels:
         raise InputError(f"Images have {channels} channels, the space expects in_channels={space.in_channels}.")
     check_targets(space, labels, images)
     for proxy in proxies:

@@ -57,8 +57,8 @@ class Network(NamedTuple):
         """The linear layer of a name among the arrays of ``slot``."""
         rows = x.shape[-1]  # the kernel of a patch is flattened
         dummy = jax.tree.map(lambda a: a.reshape(rows, -1), slot["moments"][name])
-        y = nn.linear(x, slot["weights"][name].reshape(rows, -1), precision=self.precision, moments=dummy)
-        return y + slot["bias"][name][(None,) * (x.ndim - 1)]
+        weight, bias = slot["weights"][name].reshape(rows, -1), slot["bias"][name]
+        return nn.linear(x, weight, bias=bias, precision=self.precision, moments=dummy)
 
     def embed(self, images: Array) -> Array:
         """Class token and patches: [batch, height, width, channels] -> [batch, 1 + patches, width]."""

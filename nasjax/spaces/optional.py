@@ -11,11 +11,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from nasjax.types import Array, PyTree, Variables, Visit, Walk
 
 ModuleVisit = Callable[[Array, Array], PyTree]
 OutputVisit = Callable[[Array], PyTree]
 ResponseVisit = Callable[[Array | int, Array, Array, Array], PyTree]
+
+
+class RefusesPasses(Protocol):
+    """A space that some passes do not fit, though it has all methods."""
+
+    def check_pass(self, p: Any) -> None:
+        """Raises `nasjax.types.InputError` for a pass of `nasjax.proxies.passes` that it cannot serve."""
+        ...
+
+
+class HasFresh(Protocol):
+    """A space whose ``init`` may give fixed variables."""
+
+    def fresh(self, key: Array, arch: PyTree, *, law: str = "torch", dtype: Any = None) -> Variables:
+        """Variables drawn anew, as ``init`` of other spaces; for passes that repeat the draw."""
+        ...
+
+
+class ChecksImages(Protocol):
+    """A space that images of any shape may fit."""
+
+    def check_images(self, images: np.ndarray) -> None:
+        """Raises `nasjax.types.InputError` for images [num_batches, batch, ...] that do not; in place of the sizes."""
+        ...
 
 
 class HasWeightMask(Protocol):
