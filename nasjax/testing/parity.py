@@ -1,8 +1,8 @@
 """Parity with golden numbers: ``python -m nasjax.testing.parity FILE...``.
 
-A line for each quantity: worst relative error over the architectures, tolerance, verdict, and the first
-layer that is off. Exit status 0 when everything claimed is there and within its tolerance, 1 otherwise,
-2 for bad input.
+A line for each quantity: of the architectures, the relative error that comes nearest to its tolerance, the
+tolerance, verdict, and the first layer that is off. Exit status 0 when everything claimed is there and within its
+tolerance, 1 otherwise, 2 for bad input.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ def check(
         print(f"  index {entry['index']} done", file=sys.stderr, flush=True)
     for name, quantities in found.items():
         bad = [q for q in quantities if not q.passes]
-        worst = max(q.error for q in quantities)
-        line = f"  {name:34} {worst:9.2e}  tolerance {quantities[0].tolerance:7.1e}  "
+        # References of one name may be in double precision for some networks and in single for others.
+        worst = max(quantities, key=lambda q: (not q.passes, q.error / q.tolerance if q.tolerance else q.error))
+        line = f"  {name:34} {worst.error:9.2e}  tolerance {worst.tolerance:7.1e}  "
         first = f"first layer off: {bad[0].where}" if bad and bad[0].where else ""
         lines.append(line + ("ok" if not bad else f"OUTSIDE ({len(bad)} of {len(quantities)}) {first}"))
         good = good and not bad
