@@ -158,7 +158,19 @@ class Official:
                 ]
                 nodes.append(pair[0] + pair[1])
             older, newer, reduced = newer, np.concatenate(nodes[2:], -1), reduction
+        self.features = newer
         return newer.mean((1, 2)) @ self.tensor("classifier.weight") + self.tensor("classifier.bias")
+
+    def auxiliary_logits(self):
+        """The auxiliary head on the last features, of 8x8 pixels."""
+        x = np.maximum(self.features, 0)
+        x = np.stack([np.stack([x[:, i : i + 5, j : j + 5].mean((1, 2)) for j in (0, 3)], 1) for i in (0, 3)], 1)
+        name = "auxiliary_head.features"
+        x = np.maximum(self.norm(x @ self.tensor(f"{name}.2.weight")[0, 0], f"{name}.3"), 0)
+        w = self.tensor(f"{name}.5.weight")
+        x = sum(x[:, i, j] @ w[i, j] for i in range(2) for j in range(2))[:, None, None]
+        x = np.maximum(self.norm(x, f"{name}.6"), 0)[:, 0, 0]
+        return x @ self.tensor("auxiliary_head.classifier.weight") + self.tensor("auxiliary_head.classifier.bias")
 
 
 @pytest.fixture(scope="module")
@@ -192,12 +204,14 @@ def test_logits_equal_a_plain_walk(plain, gradient, variables, data, number):
 
 
 @pytest.mark.slow
-def test_the_network_of_swap(plain, data):
-    space = Darts(variant="swap", num_classes=3, image_size=8)
-    own = shaken(space, ARCHS[1])
-    output = jax.jit(space.apply, compiler_options=QUICK)(own, ARCHS[1], data[0])
-    expected = Official(plain, space, ARCHS[1], own, "batch").logits(OTHER, data[0])
-    np.testing.assert_allclose(output.logits, expected, rtol=1e-9, atol=1e-9)
+def test_the_network_of_swap_with_an_auxiliary_head(plain):
+    space = Darts(variant="swap", num_classes=3, image_size=16, auxiliary=True)
+    own, images = shaken(space, ARCHS[1]), np.random.default_rng(4).standard_normal((3, 16, 16, 3))
+    run = jax.jit(functools.partial(space.apply, train=True), compiler_options=QUICK)
+    output = run(own, ARCHS[1], images)
+    official = Official(plain, space, ARCHS[1], own, "batch")
+    np.testing.assert_allclose(output.logits, official.logits(OTHER, images), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(output.taps["auxiliary"], official.auxiliary_logits(), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.slow
