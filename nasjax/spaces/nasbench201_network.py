@@ -131,9 +131,8 @@ def forward(
 
     def norm(x: Array, *path: Any) -> tuple[Array, Array, Array]:
         pick = lambda tree: functools.reduce(lambda t, k: t[k], path, tree)  # noqa: E731
-        y, new = nn.batch_norm(
-            x, pick(scale), pick(shift), stats=(pick(stats["mean"]), pick(stats["var"])), mode=options.norm
-        )
+        running = (pick(stats["mean"]), pick(stats["var"]))
+        y, new = nn.batch_norm(x, pick(scale), pick(shift), stats=running, mode=options.norm, fast=True)
         assert new is not None
         return y, new[0], new[1]
 
