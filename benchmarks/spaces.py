@@ -13,6 +13,7 @@ import argparse
 import ast
 import json
 import pathlib
+import re
 import resource
 import sys
 import time
@@ -39,6 +40,7 @@ class Setting(NamedTuple):
       images: file of images.
       image_size: height and width.
       task: of the table's rows, where it holds several.
+      count: row -> a trivial number to compare with.
     """
 
     space: str
@@ -49,6 +51,12 @@ class Setting(NamedTuple):
     images: str = "cifar10_subset.npz"
     image_size: int = 32
     task: str = ""
+    count: Callable[[Any], float] | None = None
+
+
+def _convolutions(row: Any) -> float:
+    """Number of separable and dilated convolutions in both cells."""
+    return float(len(re.findall(r"'(?:sep|dil)_conv", row.genotype)))
 
 
 def _nasbench101(row: Any) -> tuple[list[list[int]], list[int]]:
@@ -83,7 +91,12 @@ SETTINGS = {
         "nasbench_macro", {}, "nasbench_macro_cifar10.csv.gz", lambda row: str(row.arch), ("test_mean",)
     ),
     "darts": Setting(
-        "darts", {"variant": "swap"}, "darts_swap_cifar10.csv.gz", lambda row: row.genotype, ("cifar10_acc",)
+        "darts",
+        {"variant": "swap"},
+        "darts_swap_cifar10.csv.gz",
+        lambda row: row.genotype,
+        ("cifar10_acc",),
+        count=_convolutions,
     ),
     "autoformer": Setting(
         "autoformer_tiny",
@@ -203,7 +216,10 @@ def run(name: str, args: argparse.Namespace) -> None:
         truth = rows[column].to_numpy(float)
         use = valid & np.isfinite(truth)
         print(f"{column}, {use.sum()} architectures")
-        for proxy, values in result.scores.items():
+        columns = dict(result.scores)
+        if setting.count is not None:
+            columns["(number of convolutions)"] = np.array([setting.count(row) for row in rows.itertuples()])
+        for proxy, values in columns.items():
             low, high = metrics.bootstrap(metrics.spearman, values[use], truth[use])
             print(f"  {proxy:28}{metrics.spearman(values[use], truth[use]):+.3f}  {low:+.3f} to {high:+.3f}")
         if {"lswag", "params"} <= set(result.scores):
