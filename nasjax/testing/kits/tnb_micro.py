@@ -9,7 +9,7 @@ import numpy as np
 
 from nasjax.spaces.transnas_micro import TransNasMicro
 from nasjax.testing import golden
-from nasjax.testing.kits import Kit
+from nasjax.testing.kits import Entry, Kit
 
 NUM_CLASSES = 63
 SCORES = {
@@ -22,7 +22,7 @@ SCORES = {
     "swap": "swap",
 }
 # Three times the official codes' own float32-float64 gap.
-LOOSE = {"naslib_grad_norm": 2e-4, "naslib_snip": 3e-5, "naslib_jacov": 0.2, "zico": 6e-2}
+LOOSE = {"naslib_grad_norm": 2e-4, "naslib_snip": 3e-5, "zico": 6e-2}
 
 
 def batches(path: str | pathlib.Path, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -32,10 +32,21 @@ def batches(path: str | pathlib.Path, dtype: Any) -> tuple[np.ndarray, np.ndarra
     return images, labels % NUM_CLASSES
 
 
+def rounding(entry: Entry) -> frozenset[str]:
+    """Every path to the outputs ends in a batch norm, so the sum of the outputs over a batch is constant.
+
+    Its gradient, which jacov correlates, is zero: 1e-15 at most in float64, where that of one image's outputs is 1 to 5.
+    The official values are of float32 alone.
+    """
+    del entry
+    return frozenset({"naslib_jacov"})
+
+
 KIT = Kit(
     space=lambda entry: TransNasMicro(channels=16, num_classes=NUM_CLASSES, image_size=64),
     arch=lambda space, entry: space.decode([entry["arch"]])[0],
     batches=batches,
     scores=SCORES,
     loose=LOOSE,
+    rounding=rounding,
 )
