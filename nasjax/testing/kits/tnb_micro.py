@@ -35,8 +35,8 @@ def batches(path: str | pathlib.Path, dtype: Any) -> tuple[np.ndarray, np.ndarra
 def rounding(entry: Entry) -> frozenset[str]:
     """Every path to the outputs ends in a batch norm, so the sum of the outputs over a batch is constant.
 
-    Its gradient, which jacov correlates, is zero: 1e-15 at most in float64, where that of one image's outputs is 1 to 5.
-    The official values are of float32 alone.
+    Its gradient, which jacov correlates, is zero: some 1e-15 in float64, where that of one image's outputs is 1 to 5.
+    There are official values in float32 alone.
     """
     del entry
     return frozenset({"naslib_jacov"})
