@@ -134,7 +134,7 @@ def _parse(text: str) -> Any:
         if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Genotype" and not node.args:
             return {str(word.arg): _literal(word.value) for word in node.keywords}
         return ast.literal_eval(node)
-    except (ValueError, SyntaxError) as error:
+    except (ValueError, SyntaxError, TypeError) as error:
         raise InputError(f"{text!r} is no DARTS architecture ({error}); {_FORMS}") from None
 
 
@@ -146,7 +146,7 @@ def _literal(node: ast.expr) -> Any:
 
 def _check_concat(genotype: Mapping[str, Any], cell: str) -> None:
     nodes = genotype.get(f"{cell}_concat", _NODES)
-    if list(nodes) != _NODES:
+    if not hasattr(nodes, "__iter__") or list(nodes) != _NODES:
         raise InputError(f"{cell}_concat={nodes!r}; allowed: {_NODES}, the output of a cell is all four nodes")
 
 
