@@ -118,6 +118,7 @@ def score(
     Raises:
       InputError: anything asked for does not fit; raised before any long work.
     """
+    _check_key(key)
     chosen = registry.parse(proxies, preset=preset, space=space)
     columns = registry.column_names(chosen)
     population = space.decode(archs)
@@ -165,12 +166,24 @@ def score(
     return population_lib.ranked_result(found, chosen, columns, lambda i: space.is_valid(population[i])[0])
 
 
+def _check_key(key: Any) -> None:
+    try:
+        jax.random.fold_in(key, 0)
+    except (TypeError, ValueError):
+        raise InputError(f"key={key!r}; allowed is one key, as jax.random.key(0) makes it.") from None
+
+
 def check_batches(space: Any, batches: Any, proxies: Sequence[Proxy]) -> None:
     """Refuses data that does not fit the space or the proxies.
 
     Raises:
       InputError: image size, channels, targets or the number of mini-batches do not fit.
     """
+    if not hasattr(batches, "stacked"):
+        raise InputError(
+            f"batches is {type(batches).__name__}; make them by nasjax.data.load or "
+            "nasjax.data.Batches.from_arrays(images, labels)."
+        )
     images, labels = batches.stacked
     own = getattr(space, "check_images", None)
     size, channels = images.shape[2], images.shape[-1]
