@@ -188,6 +188,15 @@ def test_synflow_asks_for_the_network_without_batch_norms(linen, batches):
     assert np.isfinite(found.scores["synflow"]).all()
 
 
+def test_attention_between_images_is_seen(params, batches):
+    def attend(p, x):
+        x = plain(p, x)
+        return jax.nn.softmax(x @ x.T) @ x
+
+    with pytest.raises(InputError, match="images act on each other"):
+        score_model(attend, params, batches, "synflow")
+
+
 def test_init_fn_draws_weights_by_a_law_and_anew(params, batches):
     with pytest.raises(InputError, match="init_fn"):
         score_model(plain, params, batches, "swap:preset=paper")
@@ -256,6 +265,11 @@ WRONG = {
     "no logits": (lambda p, x: plain(p, x).sum(), "logits", "snip"),
     "too few outputs": (lambda p, x: plain(p, x)[:, :2], "label 3 with 2 outputs", "snip"),
     "a mistake": (lambda p, x: x @ p["head"], "apply_fn fails for .*8, 8, 8, 3", "snip"),
+    "a fixed number of images": (
+        lambda p, x: x.reshape(8, -1)[:, :4] @ p["head"] + x.mean((1, 2, 3))[:, None],
+        "fails for 16 images: .*any number of images",
+        "snip",
+    ),
     "an unknown proxy": (plain, "Unknown proxy 'zicoo'", "zicoo"),
     "an interval to be found": (plain, "interval=", "lswag:preset=paper"),
     "modules": (plain, "modules of a search space", "meco"),
@@ -317,6 +331,20 @@ def test_many_models_share_store_and_report(params, batches, tmp_path):
     assert again.scores["snip"][0] != first.scores["snip"][0] and again.seconds[1] == first.seconds[1]
 
 
+def test_no_model_is_scored_if_a_later_one_cannot_be(params, batches, tmp_path):
+    flat = lambda p, x: x.reshape(x.shape[0], -1)[:, :4] @ p["head"]  # noqa: E731
+    steps = []
+    with pytest.raises(InputError, match="second: swap: own model: no activation found"):
+        score_models(
+            {"first": (plain, params), "second": (flat, params)},
+            batches,
+            "swap",
+            workdir=tmp_path,
+            progress=lambda *n: steps.append(n),
+        )
+    assert not steps and not list(tmp_path.iterdir())
+
+
 def test_scores_of_a_population_rank_the_models(params, batches):
     models = {str(i): Model(plain, draw(jax.random.key(i)), features_fn=features) for i in range(3)}
     found = score_models(models, batches, "az_nas,az_expressivity")
@@ -368,8 +396,9 @@ def test_the_page_says_what_a_proxy_needs(name, usual, paper, linen, batches):
     assert not more or not serves("paper", *needs)
 
 
-def test_the_page_lists_real_proxies():
-    assert len(table()) > 20 and {name for name, _, _ in table()} <= set(nasjax.proxies.names())
+def test_the_page_lists_every_proxy():
+    found = [name for name, _, _ in table()]
+    assert len(found) == len(set(found)) and set(found) == set(nasjax.proxies.names())
 
 
 def test_the_page_runs(tmp_path, monkeypatch):
