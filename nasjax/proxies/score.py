@@ -119,9 +119,13 @@ def score(
       InputError: anything asked for does not fit; raised before any long work.
     """
     _check_key(key)
+    if store is not None and not hasattr(store, "describe"):
+        raise InputError(f"store={store!r}; open one by nasjax.records.Store.open(directory).")
     chosen = registry.parse(proxies, preset=preset, space=space)
     columns = registry.column_names(chosen)
-    population = space.decode(archs)
+    if archs is None or isinstance(archs, float):
+        raise InputError(f"archs={archs!r}; allowed are a population, or a list of official encodings.")
+    population = space.decode([archs] if isinstance(archs, int) else archs)
     encodings = space.encode(population)
     check_batches(space, batches, chosen)
     single, names = population_lib.expand(chosen, columns)
@@ -170,7 +174,8 @@ def _check_key(key: Any) -> None:
     try:
         jax.random.fold_in(key, 0)
     except (TypeError, ValueError):
-        raise InputError(f"key={key!r}; allowed is one key, as jax.random.key(0) makes it.") from None
+        shown = f"key of shape {list(np.shape(key))}" if np.ndim(key) else f"key={key!r}"
+        raise InputError(f"{shown}; allowed is one key, as jax.random.key(0) makes it.") from None
 
 
 def check_batches(space: Any, batches: Any, proxies: Sequence[Proxy]) -> None:

@@ -135,7 +135,8 @@ def _parse(text: str) -> Any:
             return {str(word.arg): _literal(word.value) for word in node.keywords}
         return ast.literal_eval(node)
     except (ValueError, SyntaxError, TypeError) as error:
-        raise InputError(f"{text!r} is no DARTS architecture ({error}); {_FORMS}") from None
+        reason = str(error).partition(": <")[0]  # without the address of a node
+        raise InputError(f"{text!r} is no DARTS architecture ({reason}); {_FORMS}") from None
 
 
 def _literal(node: ast.expr) -> Any:
