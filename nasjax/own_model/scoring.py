@@ -243,7 +243,7 @@ def _join(found: Sequence[ScoreResult], names: Sequence[str]) -> ScoreResult:
         scores=joined("scores"),
         raw=joined("raw"),
         valid=joined("valid"),
-        reasons={name: list(column) for name, column in joined("reasons").items()},
+        reasons={name: column.tolist() for name, column in joined("reasons").items()},
         seconds=np.concatenate([result.seconds for result in found]),
         intervals={},
     )

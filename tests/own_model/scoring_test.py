@@ -101,6 +101,27 @@ def test_scores_are_those_computed_by_hand(result, by_hand):
     np.testing.assert_allclose(result.raw["lswag"], lambda_ * patterns, **CLOSE)
 
 
+def test_half_precision_is_scored(params, batches, result):
+    """Scores are near those of double precision, with the gradients' statistics in that of the images."""
+    half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), params)
+    run = lambda f: lambda p, x: f(p, x.astype(jnp.bfloat16))  # noqa: E731
+    names = "l2_norm,grad_norm,snip,lswag,fisher,gradsign,az_expressivity,az_progressivity"
+    found = score_model(run(plain), half, batches, names, features_fn=lambda p, x: run(features)(p, x)[1:])
+    for name in ("l2_norm", "grad_norm", "snip", "lswag"):
+        np.testing.assert_allclose(found.scores[name], result.scores[name], rtol=0.1, err_msg=name)
+    for name in ("fisher", "gradsign", "az_expressivity"):
+        assert found.valid[name][0], name
+    assert "one feature map alone" in found.reasons["az_progressivity"][0]
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e300])
+def test_gradients_that_are_no_number_make_no_score(value, params, batches):
+    """Neither NaN nor an overflow passes for a weight without variance."""
+    broken = score_model(plain, params | {"head": params["head"] * value}, batches, NAMES)
+    for name in ("zico", "lswag"):
+        assert not broken.valid[name][0] and broken.reasons[name][0], name
+
+
 def test_synflow_and_input_gradients_by_hand(result, params, batches):
     positive = jax.tree.map(jnp.abs, params)
     slopes = jax.grad(lambda p: plain(p, jnp.ones((1, 8, 8, 3))).sum())(positive)
@@ -273,7 +294,7 @@ WRONG = {
     "an unknown proxy": (plain, "Unknown proxy 'zicoo'", "zicoo"),
     "an interval to be found": (plain, "interval=", "lswag:preset=paper"),
     "modules": (plain, "modules of a search space", "meco"),
-    "running variances": (plain, "running variances", "zen:init=torch"),
+    "running variances": (plain, "running variances", "zen"),
     "more images than there are": (plain, "nwot.*128", "nwot:samples=128"),
 }
 
