@@ -23,7 +23,7 @@ from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, Pass
 from nasjax.proxies.profile import IntervalProfile, profile_interval
 from nasjax.proxies.targets import check_targets
 from nasjax.records import Record, Store
-from nasjax.spaces.base import architecture_keys, by_signature
+from nasjax.spaces.base import architecture_keys, by_signature, check_key
 from nasjax.types import InputError
 
 _PRECISIONS = {"highest": "highest", "fast": "default"}
@@ -118,7 +118,7 @@ def score(
     Raises:
       InputError: anything asked for does not fit; raised before any long work.
     """
-    _check_key(key)
+    check_key(key)
     if store is not None and not hasattr(store, "describe"):
         raise InputError(f"store={store!r}; open one by nasjax.records.Store.open(directory).")
     chosen = registry.parse(proxies, preset=preset, space=space)
@@ -168,14 +168,6 @@ def score(
                     progress(done, total)
     found = _collect(encodings, names, [c for c, _ in contexts], records, intervals)
     return population_lib.ranked_result(found, chosen, columns, lambda i: space.is_valid(population[i])[0])
-
-
-def _check_key(key: Any) -> None:
-    try:
-        jax.random.fold_in(key, 0)
-    except (TypeError, ValueError):
-        shown = f"key of shape {list(np.shape(key))}" if np.ndim(key) else f"key={key!r}"
-        raise InputError(f"{shown}; allowed is one key, as jax.random.key(0) makes it.") from None
 
 
 def check_batches(space: Any, batches: Any, proxies: Sequence[Proxy]) -> None:
