@@ -58,8 +58,8 @@ def analyse(
 ) -> Analysis:
     """Traces a model and finds what it is made of.
 
-    Where samples lie is found by tracing with twice as many: their axis is the one that grows. A value that has none
-    mixes the images.
+    Where samples lie is found by tracing with twice as many: their axis is the one that grows. A value that has none,
+    or two, mixes the images.
 
     Args:
       function: (list of leaves, images) -> list of arrays.
@@ -82,10 +82,11 @@ def analyse(
             f"own model: the program with {batch} images differs from that with {2 * batch}; write it so that the "
             "number of images changes shapes alone."
         )
-    axes = tuple(
-        _grown(small, large) if data else None
+    grown = [
+        _grown(small, large) if data else []
         for small, large, data in zip(program.shapes, twice.shapes, program.data, strict=True)
-    )
+    ]
+    axes = tuple(found[0] if found else None for found in grown)
     uses = find_layers(program)
     _, alive = program.needed(program.outputs)
     return Analysis(
@@ -95,16 +96,13 @@ def analyse(
         axes,
         _samples_first(program, axes),
         batch,
-        any(program.data[register] and axes[register] is None for register in alive),
+        any(program.data[register] and len(grown[register]) != 1 for register in alive),
     )
 
 
-def _grown(small: Sequence[int], large: Sequence[int]) -> int | None:
-    """The axis that is twice as long."""
-    for axis, (n, m) in enumerate(zip(small, large, strict=True)):
-        if m == 2 * n and n:
-            return axis
-    return None
+def _grown(small: Sequence[int], large: Sequence[int]) -> list[int]:
+    """The axes that are twice as long."""
+    return [axis for axis, (n, m) in enumerate(zip(small, large, strict=True)) if m == 2 * n and n]
 
 
 def _samples_first(program: Program, axes: Sequence[int | None]) -> tuple[bool, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nasjax.own_model.analysis import Analysis
 from nasjax.own_model.execute import execute
-from nasjax.own_model.space import OwnModel
+from nasjax.own_model.space import OwnModel, widened
 from nasjax.types import Array, Block, BlockFunction, InputError, PyTree, Variables, Visit, Walk
 
 
@@ -71,7 +71,8 @@ def block_function(
     steps, _ = analysis.program.needed([target], known=[source])
 
     def function(value: Array) -> tuple[Array, PyTree]:
-        given = {analysis.program.images: images, source: value}
-        return execute(analysis, leaves, given, precision=precision, steps=steps, outputs=[target])[0], {}
+        own = value.astype(analysis.program.dtypes[source])
+        given = {analysis.program.images: images, source: own}
+        return widened(execute(analysis, leaves, given, precision=precision, steps=steps, outputs=[target])[0]), {}
 
     return function

@@ -123,9 +123,18 @@ def trace(function: Callable[..., Any], leaves: Sequence[Any], images: Any, trai
       the program.
 
     Raises:
-      InputError: layers lie where they cannot be seen, such as in a while loop.
+      InputError: the function fails, or layers lie where they cannot be seen, such as in a while loop.
     """
-    closed = jax.make_jaxpr(function)(list(leaves), images)
+    try:
+        closed = jax.make_jaxpr(function)(list(leaves), images)
+    except InputError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            f"own model: the model fails for {images.shape[0]} images: {type(error).__name__}: {first} Write it so "
+            "that it takes any number of images, with sizes from images.shape."
+        ) from error
     flat = _Flattener()
     args = [flat.register(leaf.shape, leaf.dtype, param=own) for leaf, own in zip(leaves, trainable, strict=True)]
     image = flat.register(images.shape, images.dtype, data=True)

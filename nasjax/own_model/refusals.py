@@ -32,12 +32,6 @@ def check_pass(p: Any, space: Any) -> None:
       InputError: the model lacks what the pass reads; the message says what to give.
     """
     name, model = type(p).__name__, space.model
-    redraws = getattr(p, "init", "torch") != "torch" or getattr(p, "repeats", 1) > 1
-    if redraws and model.init_fn is None:
-        raise InputError(
-            f"own model: {name} draws random weights ({p.init}, {getattr(p, 'repeats', 1)} times); give init_fn, a "
-            "function key -> params."
-        )
     if isinstance(p, ZenPass):
         raise InputError("own model: zen reads the running variances of batch norms, which a function does not show.")
     if isinstance(p, CustomPass):
@@ -47,6 +41,13 @@ def check_pass(p: Any, space: Any) -> None:
                 f"own model: {name} reads {', '.join(missing)} of a search space, which a function does not show; "
                 "leave out the proxies that read it."
             )
+    redraws = getattr(p, "init", "torch") != "torch" or getattr(p, "repeats", 1) > 1
+    if redraws and model.init_fn is None:
+        raise InputError(
+            f"own model: {name} draws random weights ({p.init}, {getattr(p, 'repeats', 1)} times); give init_fn, a "
+            "function key -> params."
+        )
+    if isinstance(p, CustomPass):
         if "blocks" in p.requires and model.features_fn is None:
             raise InputError(f"own model: {name} reads feature maps; give features_fn, (params, images) -> maps.")
         if isinstance(p, LabelPass) and model.loss_fn is not None:

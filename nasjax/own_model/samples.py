@@ -51,7 +51,8 @@ def run_by_sample(
 
         gradients = lax.map(one, (images, dlogits))
         # The loss is a mean over the batch: times its size, a summand is the gradient of one image.
-        readings = [type(d).of_samples(g * images.shape[0]) for d, g in zip(dummies, gradients, strict=True)]
+        exact = [g.astype(jax.tree.leaves(d)[0].dtype) for d, g in zip(dummies, gradients, strict=True)]
+        readings = [type(d).of_samples(g * images.shape[0]) for d, g in zip(dummies, exact, strict=True)]
         return [g.sum(0) for g in gradients], None, readings, None
 
     run.defvjp(run_fwd, run_bwd)

@@ -29,7 +29,7 @@ from nasjax.own_model.model import (
 from nasjax.own_model.space import OwnModel
 from nasjax.proxies import population, registry
 from nasjax.proxies.base import Proxy
-from nasjax.proxies.score import ScoreResult, score
+from nasjax.proxies.score import ScoreResult, check_batches, score
 from nasjax.records import Store
 from nasjax.types import Array, InputError, PyTree
 
@@ -129,6 +129,9 @@ def score_models(
     chosen = _served_by_all(proxies, preset, spaces)
     columns = registry.column_names(chosen)
     single, names = population.expand(chosen, columns)
+    for name, (space, _) in prepared.items():  # before the first one is scored
+        with _naming(name):
+            check_batches(space, batches, single)
     options: dict[str, Any] = {"preset": preset, "precision": precision}
     found: list[ScoreResult] = []
     with contextlib.nullcontext() if workdir is None else Store.open(workdir) as store:
@@ -240,7 +243,7 @@ def _join(found: Sequence[ScoreResult], names: Sequence[str]) -> ScoreResult:
         scores=joined("scores"),
         raw=joined("raw"),
         valid=joined("valid"),
-        reasons={name: list(column) for name, column in joined("reasons").items()},
+        reasons={name: column.tolist() for name, column in joined("reasons").items()},
         seconds=np.concatenate([result.seconds for result in found]),
         intervals={},
     )

@@ -148,10 +148,15 @@ class OwnModel:
         return _analysis(self, which, shape, jnp.dtype(dtype))
 
     def init(self, key: Array, arch: Architecture, *, law: str = "torch", dtype: Any = None) -> Variables:
-        """The given parameters for the law "torch"; for another one ``init_fn``'s, with weights drawn by the law."""
+        """The given parameters for the law "torch"; for another one ``init_fn``'s, with weights drawn by the law.
+
+        They are widened to the dtype of the images, so that statistics of gradients are not rounded to half precision;
+        the model gets its own dtypes.
+        """
         del dtype
         if law == "torch":
-            return Variables(tuple(a for a, own in zip(arch, self.leaves.trainable, strict=True) if own), {})
+            given = zip(arch, self.leaves.trainable, strict=True)
+            return Variables(tuple(widened(a, self.dtype) for a, own in given if own), {})
         return self.fresh(key, arch, law=law)
 
     def fresh(self, key: Array, arch: Architecture, *, law: str = "torch", dtype: Any = None) -> Variables:
@@ -160,7 +165,7 @@ class OwnModel:
         law = initial.check_law(law)
         assert self.model.init_fn is not None
         own = jax.tree.leaves(self.model.init_fn(jax.random.fold_in(key, 0)))
-        params = [jnp.asarray(a, s.dtype) for a, s, t in self._with_shapes(own) if t]
+        params = [widened(jnp.asarray(a, s.dtype), self.dtype) for a, s, t in self._with_shapes(own) if t]
         if law != "torch":
             analysis = self.analysis()
             for number, use in analysis.uses.items():
@@ -281,7 +286,7 @@ class OwnModel:
         """Mean cross-entropy, or the model's own loss."""
         if self.model.loss_fn is not None:
             return self.model.loss_fn(output.logits, targets)
-        logp = jax.nn.log_softmax(output.logits)
+        logp = jax.nn.log_softmax(widened(output.logits))
         return -jnp.take_along_axis(logp, targets[:, None], 1).mean()
 
     # Weight layers and activations.
@@ -348,7 +353,7 @@ class OwnModel:
 
     def _merge(self, params: Sequence[Array], arch: Architecture) -> list[Any]:
         given = iter(params)
-        return [next(given) if own else leaf for leaf, own in zip(arch, self.leaves.trainable, strict=True)]
+        return [next(given).astype(s.dtype) if own else leaf for leaf, s, own in self._with_shapes(arch)]
 
     def _place(self, leaf: int) -> int:
         """Number of a leaf among those that are trained."""
@@ -364,6 +369,12 @@ def _analysis(space: OwnModel, which: str, shape: tuple[int, ...], dtype: Any) -
     return analyse(
         traceable(space.model, space.leaves, which), leaves, jax.ShapeDtypeStruct(shape, dtype), space.leaves.trainable
     )
+
+
+def widened(array: Any, dtype: Any = jnp.float32) -> Any:
+    """An array in a precision, or in its own if that is higher."""
+    wide = jnp.promote_types(array.dtype, dtype)
+    return array if array.dtype == wide else jnp.asarray(array, wide)
 
 
 def _both(first: Watch, second: Watch) -> Watch:

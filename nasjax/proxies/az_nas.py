@@ -190,8 +190,10 @@ def az_progressivity(*, preset: str = "nbsz", init: str | None = None, source: s
         stats = facts.stats[p]
         if stats["tokens"]:
             return Value(np.nan, np.nan, "progressivity is not defined for tokens")
-        entropy = stats["entropy"][stats["active"]]
-        return _value(float(np.diff(entropy).min()), "a feature map is constant")
+        gains = np.diff(stats["entropy"][stats["active"]])
+        if not gains.size:
+            return _value(np.nan, "there is one feature map alone")
+        return _value(float(gains.min()), "a feature map is constant")
 
     return Proxy("az_progressivity", options, (p,), finish, images_only=True)
 

@@ -233,7 +233,8 @@ def _layer_statistics(space: SearchSpace, moments: PyTree, count: int) -> dict[s
     def over_std(numerator: Any, m2: str) -> Any:
         def term(m: nn.Moments) -> Array:
             std = jnp.sqrt(getattr(m, m2) / count)
-            return jnp.where(std > 0, numerator(m) / jnp.where(std > 0, std, 1), 0)
+            std = jnp.where(jnp.isfinite(std), std, jnp.nan)  # an overflow must not count as a large deviation
+            return jnp.where(std == 0, 0, numerator(m) / jnp.where(std == 0, 1, std))
 
         return term
 

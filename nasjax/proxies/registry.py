@@ -108,7 +108,14 @@ def parse(text: str | Sequence[str | Proxy], *, preset: str = "nbsz", space: Any
       InputError: unknown name, option or value, or nothing given.
     """
     parts: list[str | Proxy] = []
-    for item in [text] if isinstance(text, str) else text:
+    items = [text] if isinstance(text, str) else text
+    if (
+        isinstance(items, Proxy)
+        or not isinstance(items, Sequence)
+        or any(not isinstance(item, str | Proxy) for item in items)
+    ):
+        raise InputError(f"Proxies {text!r}; allowed are names, or a sequence of names and finished proxies.")
+    for item in items:
         parts += [p.strip() for p in item.split(",")] if isinstance(item, str) else [item]
     found: list[Proxy] = []
     for part in parts:

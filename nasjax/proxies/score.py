@@ -23,7 +23,7 @@ from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, Pass
 from nasjax.proxies.profile import IntervalProfile, profile_interval
 from nasjax.proxies.targets import check_targets
 from nasjax.records import Record, Store
-from nasjax.spaces.base import architecture_keys, by_signature
+from nasjax.spaces.base import architecture_keys, by_signature, check_key
 from nasjax.types import InputError
 
 _PRECISIONS = {"highest": "highest", "fast": "default"}
@@ -118,9 +118,14 @@ def score(
     Raises:
       InputError: anything asked for does not fit; raised before any long work.
     """
+    check_key(key)
+    if store is not None and not hasattr(store, "describe"):
+        raise InputError(f"store={store!r}; open one by nasjax.records.Store.open(directory).")
     chosen = registry.parse(proxies, preset=preset, space=space)
     columns = registry.column_names(chosen)
-    population = space.decode(archs)
+    if archs is None or isinstance(archs, float):
+        raise InputError(f"archs={archs!r}; allowed are a population, or a list of official encodings.")
+    population = space.decode([archs] if isinstance(archs, int) else archs)
     encodings = space.encode(population)
     check_batches(space, batches, chosen)
     single, names = population_lib.expand(chosen, columns)
@@ -171,6 +176,11 @@ def check_batches(space: Any, batches: Any, proxies: Sequence[Proxy]) -> None:
     Raises:
       InputError: image size, channels, targets or the number of mini-batches do not fit.
     """
+    if not hasattr(batches, "stacked"):
+        raise InputError(
+            f"batches is {type(batches).__name__}; make them by nasjax.data.load or "
+            "nasjax.data.Batches.from_arrays(images, labels)."
+        )
     images, labels = batches.stacked
     own = getattr(space, "check_images", None)
     size, channels = images.shape[2], images.shape[-1]

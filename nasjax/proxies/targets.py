@@ -31,8 +31,10 @@ def check_targets(space: Any, targets: np.ndarray, images: np.ndarray) -> None:
             f"Targets of shape {list(targets.shape[1:])} and type {targets.dtype}; space {space.name!r} needs class "
             "numbers [batch]."
         )
-    top = int(np.max(targets))
-    if top >= space.num_classes or int(np.min(targets)) < 0:
+    top, low = int(np.max(targets)), int(np.min(targets))
+    if low < 0:
+        raise InputError(f"Label {low} is no class number; allowed are 0 to {space.num_classes - 1}.")
+    if top >= space.num_classes:
         raise InputError(
             f"Label {top} does not fit num_classes={space.num_classes}; "
             f"set the space's num_classes to at least {top + 1}."

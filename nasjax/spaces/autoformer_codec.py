@@ -146,7 +146,7 @@ def decode(choices: Choices, encoding: Any) -> np.ndarray:
         raise InputError(f"{encoding!r} is no AutoFormer architecture; allowed: {_example(choices)}, or a dictionary")
     _check_values(choices, *values)
     width, depth, ratios, heads = values
-    blank = [0] * (choices.slots - depth)
+    blank = [0] * (choices.slots - int(depth))
     return np.array([width, depth, *heads, *blank, *(round(10 * r) for r in ratios), *blank], np.int32)
 
 
@@ -202,14 +202,26 @@ def _from_mapping(encoding: Any) -> tuple[Any, Any, list[Any], list[Any]]:
         if len(present) != 1:
             have, allowed = ", ".join(map(str, encoding.keys())), " or ".join(keys)
             raise InputError(f"architecture with the keys {have}; allowed: {name} once, under {allowed}")
-        value = encoding[present[0]]
-        found[name] = ast.literal_eval(value) if isinstance(value, str) else value
+        found[name] = _read(present[0], encoding[present[0]])
+    for name in ("mlp_ratio", "num_heads"):
+        if not hasattr(found[name], "__iter__"):
+            raise InputError(f"{name}={found[name]!r}; allowed: a list with one number for each block")
     width = found["embed_dim"]
     if isinstance(width, Sequence | np.ndarray):  # the official configuration repeats it for every block
         if len(set(width)) != 1:
             raise InputError(f"embed_dim={list(width)}; allowed: one width for all blocks")
         width = width[0]
     return width, found["depth"], list(found["mlp_ratio"]), list(found["num_heads"])
+
+
+def _read(key: str, value: Any) -> Any:
+    """A value of a dictionary, or what its text stands for."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        raise InputError(f"{key}={value!r} is no number or list of numbers; allowed: one, as in '[3, 4]'") from None
 
 
 def _is_whole(value: Any) -> bool:

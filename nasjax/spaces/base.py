@@ -10,7 +10,7 @@ import numpy as np
 
 from nasjax.hashing import stable_words
 from nasjax.spaces.initial import check_law as check_law
-from nasjax.types import Array, Graph, LayerTable, Output, PyTree, Tap, Variables
+from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
 
 
 class SearchSpace(Protocol):
@@ -202,6 +202,19 @@ def by_signature(space: Any, archs: PyTree) -> list[tuple[Any, np.ndarray]]:
     """
     signatures = np.asarray(space.signature(archs))
     return [(space.bind(text), np.flatnonzero(signatures == text)) for text in dict.fromkeys(signatures.tolist())]
+
+
+def check_key(key: Any) -> None:
+    """Refuses what is not one key.
+
+    Raises:
+      InputError: it is not.
+    """
+    try:
+        jax.random.fold_in(key, 0)
+    except (TypeError, ValueError):
+        shown = f"key of shape {list(np.shape(key))}" if np.ndim(key) else f"key={key!r}"
+        raise InputError(f"{shown}; allowed is one key, as jax.random.key(0) makes it.") from None
 
 
 def architecture_keys(key: Array, encodings: Sequence[str]) -> Array:

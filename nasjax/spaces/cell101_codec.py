@@ -54,6 +54,8 @@ def decode(encoding: Any) -> np.ndarray:
     if hasattr(encoding, "__array__"):
         return check(np.asarray(encoding))
     rows, ops = _parts(encoding)
+    if not isinstance(ops, list | tuple | np.ndarray):
+        raise InputError(f"operations {ops!r} are no list; {_FORMS}")
     if isinstance(ops, list | tuple) and _PADDING in ops:  # published tables fill up smaller graphs
         size = ops.index(_PADDING)
         rows, ops = [row[:size] for row in rows[:size]], ops[:size]

@@ -134,8 +134,9 @@ def _parse(text: str) -> Any:
         if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Genotype" and not node.args:
             return {str(word.arg): _literal(word.value) for word in node.keywords}
         return ast.literal_eval(node)
-    except (ValueError, SyntaxError) as error:
-        raise InputError(f"{text!r} is no DARTS architecture ({error}); {_FORMS}") from None
+    except (ValueError, SyntaxError, TypeError) as error:
+        reason = str(error).partition(": <")[0]  # without the address of a node
+        raise InputError(f"{text!r} is no DARTS architecture ({reason}); {_FORMS}") from None
 
 
 def _literal(node: ast.expr) -> Any:
@@ -146,7 +147,7 @@ def _literal(node: ast.expr) -> Any:
 
 def _check_concat(genotype: Mapping[str, Any], cell: str) -> None:
     nodes = genotype.get(f"{cell}_concat", _NODES)
-    if list(nodes) != _NODES:
+    if not hasattr(nodes, "__iter__") or list(nodes) != _NODES:
         raise InputError(f"{cell}_concat={nodes!r}; allowed: {_NODES}, the output of a cell is all four nodes")
 
 

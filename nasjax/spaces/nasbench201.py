@@ -57,6 +57,8 @@ class NasBench201(Classifier, OneProgram):
                 raise InputError(f"nasbench201: {field}={value!r}; allowed is a positive integer.")
         if self.image_size % 4:
             raise InputError(f"nasbench201: image_size={self.image_size}; allowed is a multiple of 4.")
+        if not isinstance(self.drop_dead, bool):
+            raise InputError(f"nasbench201: drop_dead={self.drop_dead!r}; allowed are True and False.")
 
     @property
     def name(self) -> str:

@@ -22,6 +22,7 @@ _SPACES = {
     "transnas_macro": "nasjax.spaces.transnas_macro:TransNasMacro",
     "transnas_micro": "nasjax.spaces.transnas_micro:TransNasMicro",
 }
+PRECISIONS = ("highest", "high", "default")  # of `jax.lax.Precision`
 
 
 def names() -> tuple[str, ...]:
@@ -57,6 +58,8 @@ def get_space(name: str, **options: Any) -> Any:
                 f"option {option!r} of space {name!r} is unknown; allowed: {', '.join(known)}; "
                 f"do: {_nearest(option, known, 'leave it out')}"
             )
+    if options.get("precision", "highest") not in PRECISIONS:
+        raise InputError(f"{name}: precision={options['precision']!r}; allowed are {', '.join(PRECISIONS)}.")
     return space(**options)
 
 

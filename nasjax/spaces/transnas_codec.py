@@ -148,16 +148,18 @@ def _decode(
         array = np.asarray(encodings)
         if array.dtype.kind in "iu":
             return np.atleast_2d(check(array))
-    single = isinstance(encodings, str) or (isinstance(encodings, tuple) and _is_number(encodings[:1]))
+    single = isinstance(encodings, str | int) or (isinstance(encodings, tuple) and _is_number(encodings[:1]))
     items = [encodings] if single else list(encodings)
     if not items:
         raise InputError(f"{space}: no architecture given; give at least one code like {example!r}.")
     rows = []
     for item in items:
+        if isinstance(item, int | np.integer) and not isinstance(item, bool):
+            item = str(item)  # what a table makes of "102333"
         if isinstance(item, str):
             rows.append(np.array(digits_of(item.strip(), width)))
         elif isinstance(item, tuple) or hasattr(item, "__array__"):
-            rows.append(np.asarray(item))
+            rows.append(item)
         else:
             raise InputError(
                 f"{item!r} does not name an architecture of {space}; allowed: a code like {example!r}, or six digits."
@@ -205,7 +207,10 @@ def _parts(text: str, width: int, example: str) -> tuple[str, str]:
 
 
 def _integers(archs: Any, space: str, what: str) -> np.ndarray:
-    array = np.asarray(archs)
+    try:
+        array = np.asarray(archs)
+    except ValueError:
+        raise InputError(f"{space}: architecture {archs!r}; allowed: six integers, {what}.") from None
     if array.ndim not in (1, 2) or array.shape[-1] != LENGTH:
         raise InputError(f"{space}: architecture of shape {list(array.shape)}; allowed: [6] or [n, 6], {what}.")
     if array.size and array.dtype.kind not in "iu":

@@ -41,6 +41,12 @@ class TransNasMicro(TransNas):
     _name: ClassVar[str] = "transnas_micro"
     _smallest: ClassVar[int] = 1 << network.HALVINGS
 
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        super().__post_init__()
+        if not isinstance(self.drop_dead, bool):
+            raise InputError(f"transnas_micro: drop_dead={self.drop_dead!r}; allowed are True and False.")
+
     @property
     def _sizes(self) -> network.Sizes:
         head = self._head(self.channels << network.NUM_STAGES)

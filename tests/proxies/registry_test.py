@@ -111,6 +111,12 @@ def test_a_value_that_is_not_allowed_is_refused_at_once(name, option):
     assert any(words in message for words in ("allowed", "give both", "or give bins"))
 
 
+@pytest.mark.parametrize("given", [5, None, [5], get("params")])
+def test_what_is_neither_text_nor_proxies_is_refused(given):
+    with pytest.raises(InputError, match="allowed are names, or a sequence of names and finished proxies"):
+        parse(given)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

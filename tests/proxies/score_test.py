@@ -117,12 +117,31 @@ def test_data_that_fits_passes():
         ({"precision": "lowest"}, "precision='lowest'.*highest, fast"),
         ({"archs": ["|nor_conv_3x3~0|"]}, "nor_conv_3x3~0"),
         ({"archs": []}, "no architecture"),
+        ({"store": "runs"}, "store='runs'; open one by"),
+        ({"proxies": None}, "Proxies None; allowed are names"),
         ({"profile_archs": 0, "proxies": "lswag:interval=auto"}, "num_archs=0"),
     ],
 )
 def test_bad_options_are_refused(options, words, run, no_work):
     with pytest.raises(InputError, match=words):
         run(**options)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_what_is_no_key_is_refused(several, batches, no_work):
+    key = jax.random.split(jax.random.key(0)) if several else 0
+    with pytest.raises(InputError, match=r"key.*allowed is one key, as jax\.random\.key\(0\)"):
+        nasjax.score(SPACE, ARCHS, batches, CHEAP, key=key)
+
+
+def test_what_is_no_population_is_refused(batches, no_work):
+    with pytest.raises(InputError, match="archs=None; allowed are a population"):
+        nasjax.score(SPACE, None, batches, CHEAP, key=jax.random.key(0))
+
+
+def test_what_is_no_batches_is_refused(no_work):
+    with pytest.raises(InputError, match=r"batches is tuple; make them by nasjax\.data\.load"):
+        nasjax.score(SPACE, ARCHS, (1, 2), CHEAP, key=jax.random.key(0))
 
 
 @pytest.mark.parametrize(

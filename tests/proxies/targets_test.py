@@ -19,6 +19,8 @@ def test_class_numbers():
     check_targets(SPACE, np.array([[0, 1, 2, 3]] * 2), IMAGES)
     with pytest.raises(InputError, match="Label 4 does not fit num_classes=4.*at least 5"):
         check_targets(SPACE, np.array([[0, 1, 2, 4]] * 2), IMAGES)
+    with pytest.raises(InputError, match="Label -1 is no class number; allowed are 0 to 3"):
+        check_targets(SPACE, np.array([[0, 1, 2, -1]] * 2), IMAGES)
 
 
 @pytest.mark.parametrize("targets", [IMAGES, np.zeros((2, 4)), np.zeros((2, 4, 32, 32), int)])

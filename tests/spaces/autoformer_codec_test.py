@@ -53,6 +53,8 @@ def test_what_is_written_is_read_back():
         ({"embed_dim": 192, "depth": 2, "mlp_ratio": [4.0, 4.0]}, "num_heads once, under num_heads or arch_num_heads"),
         (FORMS["golden"] | {"hidden_dim": 192}, "embed_dim once, under embed_dim or hidden_dim"),
         (FORMS["golden"] | {"mlp_ratio": [4.0]}, "1 MLP ratios for depth 2; allowed: one for each of the 2 blocks"),
+        (FORMS["golden"] | {"mlp_ratio": 4.0}, "mlp_ratio=4.0; allowed: a list with one number for each block"),
+        (FORMS["golden"] | {"num_heads": "3 4"}, "num_heads='3 4' is no number or list"),
         (FORMS["golden"] | {"embed_dim": [192, 216]}, "allowed: one width for all blocks"),
         (np.zeros((2, 8), int), "width 0 is not in the space"),
         (np.array([ARCH, ARCH]), "2 architectures; allowed here: one"),

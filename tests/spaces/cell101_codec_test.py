@@ -69,6 +69,7 @@ def test_arrays_that_prune_alike_are_one_architecture():
         ("[1, 2, 3]", "is no NAS-Bench-101 cell; allowed"),
         (7, "7 is no NAS-Bench-101 cell"),
         ({"matrix": ROWS}, "is no NAS-Bench-101 cell"),
+        ({"matrix": ROWS, "ops": 5}, "operations 5 are no list; allowed"),
         (([[0, 1], [1, 0]], []), "edge 1>0 leads backwards"),
         (([[1, 1], [0, 0]], []), "edge 0>0"),
         (([[0, 2], [0, 0]], []), "matrix .*0 and 1"),

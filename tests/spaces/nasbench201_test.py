@@ -354,7 +354,15 @@ def test_bad_encodings(bad, match):
 
 @pytest.mark.parametrize(
     "options",
-    [{"channels": 0}, {"cells": -1}, {"num_classes": 2.5}, {"image_size": 30}, {"in_channels": True}, {"cells": "5"}],
+    [
+        {"channels": 0},
+        {"cells": -1},
+        {"num_classes": 2.5},
+        {"image_size": 30},
+        {"in_channels": True},
+        {"cells": "5"},
+        {"drop_dead": "no"},
+    ],
 )
 def test_bad_options(options):
     (name,) = options

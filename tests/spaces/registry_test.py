@@ -69,6 +69,11 @@ def test_unknown_option_without_a_neighbour(toy):
         registry.get_space("toy", qqq=3)
 
 
+def test_unknown_precision(toy):
+    with pytest.raises(InputError, match="toy: precision='best'; allowed are highest, high, default"):
+        registry.get_space("toy", precision="best")
+
+
 def test_derived_fields_are_no_options(toy):
     with pytest.raises(InputError, match="derived"):
         registry.get_space("toy", derived=3)

@@ -37,14 +37,23 @@ def test_macro_codes_both_ways():
 
 @pytest.mark.parametrize(
     "form",
-    ["16-41414-1_02_333", "1_02_333", "102333", (1, 0, 2, 3, 3, 3), np.array([1, 0, 2, 3, 3, 3]), ["102333"]],
+    [
+        "16-41414-1_02_333",
+        "1_02_333",
+        "102333",
+        (1, 0, 2, 3, 3, 3),
+        np.array([1, 0, 2, 3, 3, 3]),
+        ["102333"],
+        [102333],
+        102333,
+    ],
 )
 def test_forms_of_a_micro_code(form):
     assert codec.decode_micro(form, 16).tolist() == [[1, 0, 2, 3, 3, 3]]
 
 
 @pytest.mark.parametrize(
-    "form", ["16-4411-basic", "4411", "441100", (4, 4, 1, 1, 0, 0), [np.array([4, 4, 1, 1, 0, 0])]]
+    "form", ["16-4411-basic", "4411", "441100", [4411], [441100], (4, 4, 1, 1, 0, 0), [np.array([4, 4, 1, 1, 0, 0])]]
 )
 def test_forms_of_a_macro_code(form):
     assert codec.decode_macro(form, 16).tolist() == [[4, 4, 1, 1, 0, 0]]
@@ -58,7 +67,8 @@ def test_forms_of_a_macro_code(form):
         ("64-14141-1_02_333", "skeleton '14141'"),
         ("32-41414-1_02_333", "base width '32'.*channels"),
         ("64-41414", "2 parts"),
-        ([3], "does not name"),
+        ([3], "'3' is not of the form '1_02_333'"),
+        ([3.5], "does not name"),
         ((1, 0, 2), r"shape \[3\]"),
         ([np.array([0.5] * 6)], "float64"),
         ([], "no architecture given"),

@@ -335,6 +335,7 @@ def test_canonical_tells_reductions_apart():
         ({"task": "jigsaw", "image_size": 93}, "image_size=93 is too small for the strides of task 'jigsaw'"),
         ({"task": "normal", "image_size": 48}, "image_size=48 with task 'normal'; allowed are multiples of 32"),
         ({"num_classes": 2.5}, "num_classes=2.5"),
+        ({"drop_dead": "no"}, "drop_dead='no'; allowed are True and False"),
     ],
 )
 def test_bad_options(options, match):
