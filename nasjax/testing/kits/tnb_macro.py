@@ -11,5 +11,6 @@ KIT = Kit(
     batches=tnb_micro.batches,
     scores=tnb_micro.SCORES,
     # Three times the official codes' own float32-float64 gap.
-    loose={"naslib_grad_norm": 2e-4, "naslib_snip": 3e-5, "naslib_jacov": 2e-2, "zico": 6e-2},
+    loose={"naslib_grad_norm": 2e-4, "naslib_snip": 3e-5, "zico": 6e-2},
+    rounding=tnb_micro.rounding,  # every block ends in a batch norm, too
 )
