@@ -207,6 +207,9 @@ def by_signature(space: Any, archs: PyTree) -> list[tuple[Any, np.ndarray]]:
 def check_key(key: Any) -> None:
     """Refuses what is not one key.
 
+    Args:
+      key: what was given as a key.
+
     Raises:
       InputError: it is not.
     """
