@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import Any, ClassVar
 
@@ -33,9 +34,9 @@ class _FixedPass(CustomPass):
         del key, fixed
         return self.statistics(space, variables, arch, images, labels)
 
+    @abc.abstractmethod
     def statistics(self, space: Any, variables: Variables, arch: PyTree, images: Array, labels: Array) -> PyTree:
         """See `CustomPass.measure`."""
-        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from nasjax.types import Array, InputError, PyTree, Variables
 
 
 @dataclasses.dataclass(frozen=True)
-class CustomPass:
+class CustomPass(abc.ABC):
     """Base of passes that are not one of the shared ones of `nasjax.proxies.passes`.
 
     A subclass is a frozen dataclass with a ``measure`` of its own. Whatever is random beside the weights
@@ -56,6 +57,7 @@ class CustomPass:
         """Random variables that ``measure`` takes; those of the space's network unless overridden."""
         return draw(space, key, arch, law=self.init, dtype=dtype, repeats=self.repeats)
 
+    @abc.abstractmethod
     def measure(
         self,
         space: Any,
@@ -81,7 +83,6 @@ class CustomPass:
         Returns:
           dictionary of arrays.
         """
-        raise NotImplementedError
 
     def run(self, space: Any, key: Array, arch: PyTree, images: Array, labels: Array) -> PyTree:
         """Initialises one architecture and measures it, ``repeats`` times; see `nasjax.proxies.passes.run`."""

@@ -22,13 +22,14 @@ from nasjax.spaces import darts_supernet as supernet
 from nasjax.spaces import initial, torch_layout
 from nasjax.spaces.darts_plan import VARIANTS, Sizes
 from nasjax.spaces.runner import Forward, Runner
+from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
 
 AUXILIARY_WEIGHT = 0.4  # of the auxiliary head's loss, as the DARTS code trains
 
 
 @dataclasses.dataclass(frozen=True)
-class Darts:
+class Darts(Classifier, OneProgram):
     """The DARTS search space; see `nasjax.spaces.base.SearchSpace` for the functions.
 
     An architecture is int [32], see `nasjax.spaces.darts_codec`. One compiled program serves all architectures of a
@@ -145,15 +146,6 @@ class Darts:
         """Both cells as a labelled graph."""
         return graph.to_graph(arch)
 
-    def signature(self, archs: Any) -> list[str]:
-        """What fixes tensor shapes; one for the whole space."""
-        return [self.name] * len(np.atleast_2d(np.asarray(archs)))
-
-    def bind(self, signature: str) -> Darts:
-        """The space itself."""
-        del signature
-        return self
-
     # The network.
 
     def init(self, key: Array, arch: Array, *, law: str = "torch", dtype: Any = None) -> Variables:
@@ -235,30 +227,15 @@ class Darts:
 
     def loss(self, output: Output, targets: Array) -> Array:
         """Mean cross-entropy; with logits of an auxiliary head, 0.4 times theirs is added. ``targets``: int [batch]."""
-
-        def entropy(logits: Array) -> Array:
-            logp = jax.nn.log_softmax(logits)
-            return -jnp.take_along_axis(logp, targets[:, None], 1).mean()
-
-        total = entropy(output.logits)
+        total = super().loss(output, targets)
         extra = output.taps.get("auxiliary")
-        return total if extra is None else total + AUXILIARY_WEIGHT * entropy(extra)
-
-    def weights(self, params: PyTree) -> PyTree:
-        """Convolution and linear weights; biases, norms and the auxiliary head excluded."""
-        return params["weights"]
-
-    def with_weights(self, params: PyTree, weights: PyTree) -> PyTree:
-        """``params`` with other weights."""
-        return {**params, "weights": weights}
+        if extra is None:
+            return total
+        return total + AUXILIARY_WEIGHT * super().loss(output._replace(logits=extra), targets)
 
     def weight_mask(self, arch: Array) -> PyTree:
         """Which weights an architecture has: tree shaped like ``weights``, bool arrays that broadcast to them."""
         return parameters.weight_mask(self._sizes, jnp.asarray(arch))
-
-    def named_weights(self, params: PyTree) -> PyTree:
-        """The parameters that PyTorch names "weight": ``weights`` and the scales of the norms."""
-        return params["weights"], params["scale"]
 
     def layer_sums(self, terms: PyTree) -> Array:
         """Sums a tree shaped like ``weights`` over each layer slot, in forward order: float [L]."""
