@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -20,7 +20,9 @@ from nasjax.spaces import darts_params as parameters
 from nasjax.spaces import darts_slots as places
 from nasjax.spaces import darts_supernet as supernet
 from nasjax.spaces import initial, torch_layout
+from nasjax.spaces.checks import check_sizes, population
 from nasjax.spaces.darts_plan import VARIANTS, Sizes
+from nasjax.spaces.optional import OutputVisit
 from nasjax.spaces.runner import Forward, Runner
 from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
@@ -66,10 +68,7 @@ class Darts(Classifier, OneProgram):
         for field in ("channels", "cells"):
             if getattr(self, field) is None:
                 object.__setattr__(self, field, getattr(VARIANTS[self.variant], field))
-        for field in ("channels", "cells", "num_classes", "image_size", "in_channels"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"darts: {field}={value!r}; allowed is a positive integer.")
+        check_sizes(self, "channels", "cells", "num_classes", "image_size", "in_channels")
         if not isinstance(self.auxiliary, bool):
             raise InputError(f"darts: auxiliary={self.auxiliary!r}; allowed are True and False.")
         network.check_image(self._sizes, self.image_size, self.image_size, "darts: image_size")
@@ -98,13 +97,14 @@ class Darts(Classifier, OneProgram):
         Raises:
           InputError: an encoding is malformed; the message names the part.
         """
-        if isinstance(encodings, np.ndarray | jax.Array):
-            return np.stack([codec.check(row) for row in np.atleast_2d(np.asarray(encodings))])
-        if isinstance(encodings, str | Mapping) or hasattr(encodings, "normal"):
-            encodings = [encodings]
-        if not len(encodings):
-            raise InputError("darts: no architecture given; give at least one.")
-        return np.stack([codec.decode(e) for e in encodings])
+        return population(
+            self.name,
+            encodings,
+            one=codec.decode,
+            rows=lambda array: np.stack([codec.check(row) for row in array]),
+            single=lambda given: hasattr(given, "normal"),
+            example="'Genotype(normal=[('sep_conv_3x3', 0), ...], reduce=[...])'",
+        )
 
     def encode(self, archs: Any) -> list[str]:
         """Official genotypes of a population int [n, 32], as texts."""
@@ -224,6 +224,14 @@ class Darts(Classifier, OneProgram):
         options = Forward(norm, self.precision, rescale=False)
         run = Runner(options, variables.params, variables.stats, {}, None, None, images.dtype)
         return blocks.walk(run, self._sizes, network.chosen_cell(jnp.asarray(arch)), images, visit)
+
+    def layer_outputs(
+        self, variables: Variables, arch: Array, images: Array, visit: OutputVisit, *, norm: str = "batch"
+    ) -> list[PyTree]:
+        """Outputs of the weight layers; see `nasjax.spaces.optional.HasLayerOutputs`."""
+        options = Forward(norm, self.precision, rescale=False)
+        run = Runner(options, *variables, {}, None, None, images.dtype, show=visit)
+        return blocks.layer_outputs(run, self._sizes, network.chosen_cell(jnp.asarray(arch)), images)
 
     def loss(self, output: Output, targets: Array) -> Array:
         """Mean cross-entropy; with logits of an auxiliary head, 0.4 times theirs is added. ``targets``: int [batch]."""

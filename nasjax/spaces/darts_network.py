@@ -66,15 +66,15 @@ def segment_arrays(run: Runner, segment: Segment) -> dict[str, PyTree]:
     return own | {"moments": None if run.moments is None else run.moments[name]}
 
 
-def _enter(options: Forward, own: PyTree, name: str, x: Array) -> tuple[Array, tuple[Array, Array]]:
-    """Rectifier, entering convolution and norm; and new running statistics."""
+def enter(options: Forward, own: PyTree, name: str, x: Array) -> tuple[Array, tuple[Array, Array], Array]:
+    """Rectifier, entering convolution and norm; new running statistics; output of the convolution."""
     reader = None if own["moments"] is None else own["moments"][name]
     y = nn.conv(jax.nn.relu(x), own["weights"][name], precision=options.precision, moments=reader)
     stats = (own["mean"][name], own["var"][name])
     affine = (own[field].get(name) for field in ("scale", "shift"))
     z, new = nn.batch_norm(y, *affine, stats=stats, mode=options.norm)
     assert new is not None
-    return z, new
+    return z, new, y
 
 
 def edge_of(own: PyTree) -> tuple[Edge, PyTree]:
@@ -103,11 +103,11 @@ def one_cell(
     calls: dict[str, Array],
 ) -> tuple[Array, PyTree, dict[str, PyTree]]:
     """Output of a cell, its running statistics {"mean", "var"}, and what the tap returned by site."""
-    entered = [_enter(run.options, own, part, x) for part, x in zip(ENTRIES, (older, newer), strict=True)]
-    inputs = jnp.stack([x for x, _ in entered])
+    entered = [enter(run.options, own, part, x) for part, x in zip(ENTRIES, (older, newer), strict=True)]
+    inputs = jnp.stack([x for x, _, _ in entered])
     result = run_cell(config, inputs, own)
     stats: PyTree = {"mean": {"edges": result.mean}, "var": {"edges": result.var}}
-    for part, (_, new) in zip(ENTRIES, entered, strict=True):
+    for part, (_, new, _) in zip(ENTRIES, entered, strict=True):
         stats["mean"][part], stats["var"][part] = new
     y = output(result)
     taps: dict[str, PyTree] = {}
