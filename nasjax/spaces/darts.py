@@ -38,16 +38,18 @@ class Darts(Classifier, OneProgram):
     configuration.
 
     Attributes:
-      variant: which network is built around the cells. "darts": the evaluation network of DARTS for CIFAR; "naslib":
+      variant: which network is built around the cells. "darts": the evaluation network of DARTS for CIFAR; "imagenet":
+        that for ImageNet, with a stem of three convolutions of stride 2; "naslib":
         the network that NASLib (NAS-Bench-Suite-Zero) scores, with norms behind the pools and without scale and
         shift on the edges; "swap": that of SWAP-NAS, without stem.
-      channels: channels of the cells before the first reduction; 36, 32 and 3 by default.
-      cells: number of cells; 20, 8 and 1 by default. Those at one and at two thirds of the depth are reduction
+      channels: channels of the cells before the first reduction; 36, 48, 32 and 3 by default. Even with "imagenet".
+      cells: number of cells; 20, 14, 8 and 1 by default. Those at one and at two thirds of the depth are reduction
         cells; with one cell that is the only cell.
       auxiliary: whether there is an auxiliary head, which training reads and scores do not. The published scores of
         NAS-Bench-Suite-Zero are without.
-      num_classes: outputs of the classifier.
-      image_size: height and width of the images; a multiple of 4, or of 2 with one cell.
+      num_classes: outputs of the classifier; 10 by default, 1000 with "imagenet".
+      image_size: height and width of the images; a multiple of 4, or of 2 with one cell, eight times that with
+        "imagenet". 32 by default, 224 with "imagenet".
       in_channels: channels of the images.
       precision: matrix precision of every convolution and product.
     """
@@ -56,8 +58,8 @@ class Darts(Classifier, OneProgram):
     channels: int = None  # type: ignore[assignment]
     cells: int = None  # type: ignore[assignment]
     auxiliary: bool = False
-    num_classes: int = 10
-    image_size: int = 32
+    num_classes: int = None  # type: ignore[assignment]
+    image_size: int = None  # type: ignore[assignment]
     in_channels: int = 3
     precision: str = "highest"
 
@@ -65,10 +67,12 @@ class Darts(Classifier, OneProgram):
         """Fills in the variant's sizes, and checks all."""
         if self.variant not in VARIANTS:
             raise InputError(f"darts: variant={self.variant!r}; allowed are {', '.join(VARIANTS)}.")
-        for field in ("channels", "cells"):
+        for field in ("channels", "cells", "num_classes", "image_size"):
             if getattr(self, field) is None:
                 object.__setattr__(self, field, getattr(VARIANTS[self.variant], field))
         check_sizes(self, "channels", "cells", "num_classes", "image_size", "in_channels")
+        if VARIANTS[self.variant].deep and self.channels % 2:
+            raise InputError(f"darts: channels={self.channels}; allowed is an even number: the stem halves it.")
         if not isinstance(self.auxiliary, bool):
             raise InputError(f"darts: auxiliary={self.auxiliary!r}; allowed are True and False.")
         network.check_image(self._sizes, self.image_size, self.image_size, "darts: image_size")

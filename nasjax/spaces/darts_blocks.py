@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from nasjax.spaces import darts_stem as stem
 from nasjax.spaces.darts_cells import CellConfig, output
 from nasjax.spaces.darts_network import RunCell, check_image, enter, one_cell, segment_arrays, widen
 from nasjax.spaces.darts_ops import EdgeConfig, even_and_odd
@@ -39,16 +40,14 @@ def walk(run: Runner, sizes: Sizes, run_cell: RunCell, images: Array, visit: Vis
     """
     check_image(sizes, images.shape[1], images.shape[2], "image size")
 
-    def stem(images: Array) -> tuple[Array, PyTree]:
-        twin = run.twin(run.log_scale)
-        y = twin.norm(twin.conv(images, "stem"), "stem") if sizes.kind.stem else images
-        return y, (twin.mean.get("stem"), twin.var.get("stem"))
-
     seen: dict[str, PyTree] = {}
-    (x, own), seen["stem"] = visit(Block("stem", 0, 0, True, True), stem, images)
-    if sizes.kind.stem:
-        run.set_stats(*own, "stem")
-    older = newer = x
+    outputs, x = [], images
+    for number, (name, convs) in enumerate(stem.blocks(sizes)):
+        (x, own), seen[name] = visit(Block(name, number, 0, True, True), stem.block_function(run, convs), x)
+        for conv, (mean, var) in zip(convs, own, strict=True):
+            run.set_stats(mean, var, *conv.path)
+        outputs.append(x)
+    older, newer = outputs[0], outputs[-1]
     for segment in sizes.segments():
         older, newer, seen[segment.name] = _segment(run, sizes, segment, run_cell, older, newer, visit)
     return Walk(newer, run.stats, seen)
@@ -63,7 +62,7 @@ def _segment(
     )
     if segment.entries[0][0].reduces:
         older = jnp.concatenate(even_and_odd(older), -1)
-    entered, name, first = newer.shape[-1], segment.name, segment.cells[0] + 1
+    entered, name, first = newer.shape[-1], segment.name, segment.cells[0] + len(stem.blocks(sizes))
     older, newer = (widen(x, width) for x, width in zip((older, newer), segment.widths(), strict=True))
 
     def block(older: Array, own: PyTree) -> BlockFunction:
@@ -92,7 +91,7 @@ def layer_outputs(run: Runner, sizes: Sizes, run_cell: RunCell, images: Array) -
     """What ``run.show`` makes of all layers; see `nasjax.spaces.optional.HasLayerOutputs`."""
     assert run.show is not None
     check_image(sizes, images.shape[1], images.shape[2], "image size")
-    older = newer = run.norm(run.conv(images, "stem"), "stem") if sizes.kind.stem else images
+    older, newer = stem.apply(run, sizes, images)
     for segment in sizes.segments():
         older, newer, seen = _shown_segment(run, sizes, segment, run_cell, older, newer, run.show)
         run.shown.append(seen)
@@ -128,7 +127,8 @@ def _shown_segment(
         both = [enter(run.options, own, part, x) for part, x in zip(ENTRIES, carry, strict=True)]
         result = run_cell(config, jnp.stack([x for x, _, _ in both]), own)
         assert result.outputs is not None
-        return (carry[1], output(result)), seen(*(y for _, _, y in both), result.outputs)
+        first, second = (y for _, _, y in both)
+        return (carry[1], output(result)), seen(first, second, result.outputs)
 
     arrays = segment_arrays(run, segment)
     if segment.reduction:

@@ -73,7 +73,7 @@ def _norm_shapes(sizes: Sizes) -> PyTree:
 def init(key: Array, sizes: Sizes, law: str, dtype: Any) -> Variables:
     """Random variables; laws as of the space, fans are those of each operation's own layers."""
     shapes = parameters.weight_shapes(sizes, edge_shapes)
-    draws: dict[str, Any] = {name: initial.weight(shapes[name], law) for name in ("stem", "head") if name in shapes}
+    draws = parameters.outer_draws(shapes, law)
     sides = np.array([KERNELS[op] for op in _KINDS])
     rim = (LARGEST - sides[:, None]) // 2
     inside = (np.arange(LARGEST) >= rim) & (np.arange(LARGEST) < LARGEST - rim)

@@ -209,7 +209,17 @@ class TransNas(Classifier, OneProgram):
           InputError: jigsaw with norms over the batch.
         """
         options = Forward(norm, self.precision, rescale=False)
-        own = (options, self._sizes, self._task, *variables, self._traced(arch), images, {}, None, None)
+        own: tuple[Any, ...] = (
+            options,
+            self._sizes,
+            self._task,
+            *variables,
+            self._traced(arch),
+            images,
+            {},
+            None,
+            None,
+        )
         shown: list[PyTree] = self._network.forward(*own, visit)[1].shown
         return shown
 
