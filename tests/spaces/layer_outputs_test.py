@@ -1,6 +1,7 @@
 """What spaces show of their layers is what the layers put out, one by one, as the network runs."""
 
 import functools
+import os
 
 import jax
 import jax.numpy as jnp
@@ -97,8 +98,12 @@ def expected_rows(names, outputs):
     return np.array(rows)
 
 
+long = pytest.mark.skipif("NASJAX_LONG_TESTS" not in os.environ, reason="takes a while; set NASJAX_LONG_TESTS=1")
+LONG = ("nasbench201", "decoder", "transnas_macro")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize("case", [pytest.param(c, marks=[long] if c in LONG else []) for c in CASES])
 def test_every_layer_is_shown_once_and_in_order(case, recorded):
     space, encoding = CASES[case]
     arch = space.decode([encoding])[0]
@@ -126,6 +131,7 @@ def test_every_layer_is_shown_once_and_in_order(case, recorded):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)  # callbacks get single precision
 
 
+@long
 @pytest.mark.slow
 def test_an_image_of_jigsaw_shows_those_of_its_tiles():
     whole = TransNasMicro(channels=2, task="jigsaw", num_classes=3, image_size=96)
