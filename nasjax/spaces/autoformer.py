@@ -143,6 +143,10 @@ class AutoFormer(Classifier):
         """All architectures that differ in one choice, int32 [n, 2 + 2 D]."""
         return moves.neighbours(self.choices, arch)
 
+    def extremes(self) -> np.ndarray:
+        """The smallest and the largest architecture, by parameters and by multiply-adds: int32 [2, 2 + 2 D]."""
+        return moves.extremes(self.choices)
+
     def is_valid(self, arch: Any) -> tuple[bool, str]:
         """True: residual connections lead from input to output in every architecture."""
         codec.check(self.choices, arch)

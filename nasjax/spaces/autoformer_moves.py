@@ -103,6 +103,23 @@ def crossover(key: Array, first: Any, second: Any) -> Array:
     return _join(*split(mixed))
 
 
+def extremes(choices: Choices) -> np.ndarray:
+    """The architectures whose every choice is the smallest, and the largest; costs grow with each choice.
+
+    Args:
+      choices: of the space.
+
+    Returns:
+      int32 [2, 2 + 2 D].
+    """
+    rows = np.zeros((2, 2 + 2 * choices.slots), np.int32)
+    for row, end in zip(rows, (0, -1), strict=True):
+        row[0], row[1] = choices.embed_dims[end], choices.depths[end]
+        heads, tenths = row[2 : 2 + choices.slots], row[2 + choices.slots :]
+        heads[: row[1]], tenths[: row[1]] = choices.heads[end], choices.tenths[end]
+    return rows
+
+
 def neighbours(choices: Choices, arch: Any) -> np.ndarray:
     """Architectures that differ from ``arch`` in one choice.
 

@@ -126,6 +126,10 @@ class Darts(Classifier, OneProgram):
         """Architectures that differ in one operation or one source, int32 [n, 32]; 120 within NAS-Bench-301."""
         return graph.neighbours(arch)
 
+    def extremes(self) -> np.ndarray:
+        """Pools alone and separable 5x5 convolutions alone, which have the smallest and largest costs: int32 [2, 32]."""
+        return moves.extremes()
+
     def is_valid(self, arch: Any) -> tuple[bool, str]:
         """Whether any path leads from images to output, and why not."""
         return graph.is_valid(arch, self._sizes.reductions())

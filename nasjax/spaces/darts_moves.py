@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.spaces.dag import check_number
-from nasjax.spaces.darts_codec import NUM_EDGES, OPS, TARGETS, join, parts
+from nasjax.spaces.darts_codec import MAX, NUM_EDGES, OPS, SEP5, TARGETS, join, parts
 from nasjax.types import Array
 
 _NUM_NODES = NUM_EDGES // 2
@@ -67,6 +67,17 @@ def mutate(key: Array, arch: Any) -> Array:
     new_ops = ops.at[c, e].set(jnp.where(moves, ops[c, e], op))
     new_sources = sources.at[c, e].set(jnp.where(moves, _choose(source_key, free), sources[c, e]))
     return join(new_ops, new_sources, jnp)
+
+
+def extremes() -> np.ndarray:
+    """Architectures of the smallest and the largest cost: every edge a pool, every edge a separable 5x5 convolution.
+
+    Returns:
+      int32 [2, 32]; each node reads nodes 0 and 1.
+    """
+    ops = np.stack([np.full((2, NUM_EDGES), op, np.int32) for op in (MAX, SEP5)])
+    sources = np.broadcast_to(np.arange(NUM_EDGES, dtype=np.int32) % 2, ops.shape)
+    return np.asarray(join(ops, sources, np), np.int32)
 
 
 def _choose(key: Array, allowed: Array) -> Array:

@@ -44,6 +44,22 @@ class ChecksImages(Protocol):
         ...
 
 
+class Enumerates(Protocol):
+    """A space of few architectures: limits of a search are checked exactly."""
+
+    def all(self) -> np.ndarray:
+        """Every architecture, int [n, ...]."""
+        ...
+
+
+class HasExtremes(Protocol):
+    """A space that knows its smallest and largest networks: limits of a search are checked exactly."""
+
+    def extremes(self) -> np.ndarray:
+        """Architectures int [n, ...] with the smallest and largest parameters and multiply-adds of the space."""
+        ...
+
+
 class HasWeightMask(Protocol):
     """A space that tells which weights an architecture has: l2_norm, GradSign, SNR."""
 
