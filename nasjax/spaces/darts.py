@@ -21,6 +21,7 @@ from nasjax.spaces import darts_slots as places
 from nasjax.spaces import darts_supernet as supernet
 from nasjax.spaces import initial, torch_layout
 from nasjax.spaces.darts_plan import VARIANTS, Sizes
+from nasjax.spaces.genes import Genes
 from nasjax.spaces.runner import Forward, Runner
 from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
@@ -121,6 +122,10 @@ class Darts(Classifier, OneProgram):
     def crossover(self, key: Array, first: Array, second: Array) -> Array:
         """Takes each node with its two edges from either parent; traceable."""
         return moves.crossover(key, first, second)
+
+    def genes(self) -> Genes:
+        """The operation of each edge and the pair of sources of each node."""
+        return moves.genes()
 
     def neighbours(self, arch: Any) -> np.ndarray:
         """Architectures that differ in one operation or one source, int32 [n, 32]; 120 within NAS-Bench-301."""

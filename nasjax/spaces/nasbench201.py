@@ -13,6 +13,7 @@ import numpy as np
 from nasjax.spaces import cell201, dag, initial, nasbench201_blocks, nasbench201_modules, torch_layout
 from nasjax.spaces import nasbench201_network as network
 from nasjax.spaces.base import depth_bin
+from nasjax.spaces.genes import Genes, product
 from nasjax.spaces.optional import ModuleVisit, OutputVisit, ResponseVisit
 from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.spaces.slots import layer_table
@@ -112,6 +113,10 @@ class NasBench201(Classifier, OneProgram):
     def crossover(self, key: Array, first: Array, second: Array) -> Array:
         """Takes each edge from either parent; traceable."""
         return cell201.crossover(key, first, second)
+
+    def genes(self) -> Genes:
+        """The operation of each edge."""
+        return product((cell201.NUM_OPS,) * cell201.NUM_EDGES)
 
     def neighbours(self, arch: Any) -> np.ndarray:
         """All 24 architectures that differ in one edge, int32 [24, 6]."""
