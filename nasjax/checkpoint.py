@@ -91,6 +91,16 @@ class Checkpoints:
             self._manager.save(step, args=ocp.args.Composite(state=state, meta=text))
             self._manager.wait_until_finished()
 
+    def newest_meta(self) -> dict[str, Any]:
+        """What was saved beside the newest arrays that is readable; empty if nothing is."""
+        import orbax.checkpoint as ocp
+
+        for step in reversed(self.steps()):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError), _quiet():
+                found = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))
+                return dict(found["meta"])
+        return {}
+
     def restore(self, like: PyTree) -> Saved | None:
         """Reads the newest state that is whole.
 

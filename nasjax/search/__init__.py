@@ -3,4 +3,13 @@
 from nasjax.search.aggregation import aggregate as aggregate
 from nasjax.search.limits import Limits as Limits
 from nasjax.search.limits import TableLimit as TableLimit
+from nasjax.search.objectives import FunctionObjective as FunctionObjective
+from nasjax.search.objectives import TableObjective as TableObjective
+from nasjax.search.objectives import WeightedObjective as WeightedObjective
+from nasjax.search.proxy_objective import ProxyObjective as ProxyObjective
+from nasjax.search.registry import get_algorithm as get_algorithm
+from nasjax.search.registry import names as names
+from nasjax.search.result import SearchResult as SearchResult
+from nasjax.search.run import evolve as evolve
+from nasjax.search.run import search as search
 from nasjax.search.selection import Selection as Selection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -93,7 +94,7 @@ def mutation(space: Any, **options: float) -> Callable[[Array, Array], Array]:
       InputError: the space cannot mutate.
     """
     move = _move(space, "mutate")
-    known = move.__code__.co_varnames[: move.__code__.co_argcount + move.__code__.co_kwonlyargcount]
+    known = inspect.signature(move).parameters
     used = {name: value for name, value in options.items() if name in known}
     return jax.vmap(lambda key, arch: move(key, arch, **used))
 
