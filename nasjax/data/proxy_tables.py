@@ -76,7 +76,7 @@ def load(name: str, *, published: bool = False) -> ProxyTable:
       proxies of a later run, ``transnas_micro_class_scene_early`` the others of the earlier one.
     - ``transnas_macro_TASK``: 662 or 725 networks, 10 proxies, five tasks.
 
-    Accuracies are in percent; those of ``autoencoder`` and ``normal`` are SSIM, that of ``room_layout`` a negative loss.
+    Accuracies are in percent; for ``autoencoder`` and ``normal`` SSIM, for ``room_layout`` a negative loss.
 
     Args:
       name: one of ``names()``.
