@@ -76,7 +76,8 @@ class Comparison(NamedTuple):
       choice: LIBRA's choice and its reasons, on the architectures that were chosen on.
       accuracies: float64 [n], of the architectures that were measured on.
       chosen_on: how many architectures the methods chose on.
-      measured_on: how many they were measured on, n; the same ones unless ``choose_on`` was given.
+      measured_on: how many they were measured on, n.
+      held_out: whether these are others than those chosen on.
       left_out: how many had NaN or infinite values.
     """
 
@@ -85,6 +86,7 @@ class Comparison(NamedTuple):
     accuracies: np.ndarray
     chosen_on: int
     measured_on: int
+    held_out: bool
     left_out: int
 
     def entry(self, method: str) -> Measured:
@@ -158,7 +160,7 @@ def compare(
         found.append(_measure(method, proxies, signs, kind, score, tested.accuracies, num_bootstrap, seed))
     found.sort(key=lambda entry: -np.nan_to_num(entry.spearman, nan=-2.0))
     return Comparison(
-        tuple(found), choice, tested.accuracies, len(learnt.accuracies), len(tested.accuracies),
+        tuple(found), choice, tested.accuracies, len(learnt.accuracies), len(tested.accuracies), choose_on > 0,
         int((~table.kept).sum()),
     )  # fmt: skip
 
