@@ -1,7 +1,11 @@
 """Search: scores combined, limits, and algorithms that find architectures with any score."""
 
 from nasjax.search.aggregation import aggregate as aggregate
-<<<<<<< HEAD
+from nasjax.search.combine import Choice as Choice
+from nasjax.search.combine import libra as libra
+from nasjax.search.comparison import Comparison as Comparison
+from nasjax.search.comparison import compare as compare
+from nasjax.search.libra_config import LibraConfig as LibraConfig
 from nasjax.search.limits import Limits as Limits
 from nasjax.search.limits import TableLimit as TableLimit
 from nasjax.search.objectives import FunctionObjective as FunctionObjective
@@ -13,11 +17,4 @@ from nasjax.search.registry import names as names
 from nasjax.search.result import SearchResult as SearchResult
 from nasjax.search.run import evolve as evolve
 from nasjax.search.run import search as search
-=======
-from nasjax.search.combine import Choice as Choice
-from nasjax.search.combine import libra as libra
-from nasjax.search.comparison import Comparison as Comparison
-from nasjax.search.comparison import compare as compare
-from nasjax.search.libra_config import LibraConfig as LibraConfig
->>>>>>> 5ff21ebd1a46c2e37b619fe6692e31af2906f20f
 from nasjax.search.selection import Selection as Selection

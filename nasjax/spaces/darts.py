@@ -132,7 +132,7 @@ class Darts(Classifier, OneProgram):
         return graph.neighbours(arch)
 
     def extremes(self) -> np.ndarray:
-        """Pools alone and separable 5x5 convolutions alone, which have the smallest and largest costs: int32 [2, 32]."""
+        """Pools alone and separable 5x5 convolutions alone, with the smallest and largest costs: int32 [2, 32]."""
         return moves.extremes()
 
     def is_valid(self, arch: Any) -> tuple[bool, str]:
