@@ -1,5 +1,6 @@
 """Images to score with, and tables of published accuracies."""
 
+from nasjax.data import proxy_tables as proxy_tables
 from nasjax.data import tables as tables
 from nasjax.data.batches import Batches as Batches
 from nasjax.data.images import CIFAR10_MEAN as CIFAR10_MEAN

@@ -17,6 +17,7 @@ from nasjax.spaces import autoformer_params as parameters
 from nasjax.spaces import autoformer_slots as tables
 from nasjax.spaces import initial, torch_layout
 from nasjax.spaces.autoformer_network import Network
+from nasjax.spaces.genes import Genes
 from nasjax.spaces.optional import WeightRoles
 from nasjax.spaces.shared import Classifier
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
@@ -138,6 +139,10 @@ class AutoFormer(Classifier):
     def crossover(self, key: Array, first: Array, second: Array) -> Array:
         """Takes every part from either parent; traceable."""
         return moves.crossover(key, first, second)
+
+    def genes(self) -> Genes:
+        """Width, depth, heads and MLP ratio of every block."""
+        return moves.genes(self.choices)
 
     def neighbours(self, arch: Any) -> np.ndarray:
         """All architectures that differ in one choice, int32 [n, 2 + 2 D]."""

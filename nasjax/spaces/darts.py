@@ -23,6 +23,7 @@ from nasjax.spaces import darts_supernet_slots as supernet_slots
 from nasjax.spaces import initial, torch_layout
 from nasjax.spaces.darts_masked import MaskedDarts
 from nasjax.spaces.darts_plan import VARIANTS, Sizes
+from nasjax.spaces.genes import Genes
 from nasjax.spaces.runner import Forward, Runner
 from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
@@ -124,12 +125,16 @@ class Darts(Classifier, OneProgram):
         """Takes each node with its two edges from either parent; traceable."""
         return moves.crossover(key, first, second)
 
+    def genes(self) -> Genes:
+        """The operation of each edge and the pair of sources of each node."""
+        return moves.genes()
+
     def neighbours(self, arch: Any) -> np.ndarray:
         """Architectures that differ in one operation or one source, int32 [n, 32]; 120 within NAS-Bench-301."""
         return graph.neighbours(arch)
 
     def extremes(self) -> np.ndarray:
-        """Pools alone, and separable 5x5 convolutions alone: the smallest and the largest costs. int32 [2, 32]."""
+        """Pools alone and separable 5x5 convolutions alone, with the smallest and largest costs: int32 [2, 32]."""
         return moves.extremes()
 
     def is_valid(self, arch: Any) -> tuple[bool, str]:

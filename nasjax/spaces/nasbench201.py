@@ -14,6 +14,7 @@ from nasjax.spaces import cell201, dag, initial, nasbench201_blocks, nasbench201
 from nasjax.spaces import nasbench201_network as network
 from nasjax.spaces import nasbench201_supernet as supernet
 from nasjax.spaces.base import depth_bin
+from nasjax.spaces.genes import Genes, product
 from nasjax.spaces.nasbench201_masked import MaskedNasBench201
 from nasjax.spaces.optional import ModuleVisit, OutputVisit, ResponseVisit
 from nasjax.spaces.shared import Classifier, OneProgram
@@ -114,6 +115,10 @@ class NasBench201(Classifier, OneProgram):
     def crossover(self, key: Array, first: Array, second: Array) -> Array:
         """Takes each edge from either parent; traceable."""
         return cell201.crossover(key, first, second)
+
+    def genes(self) -> Genes:
+        """The operation of each edge."""
+        return product((cell201.NUM_OPS,) * cell201.NUM_EDGES)
 
     def neighbours(self, arch: Any) -> np.ndarray:
         """All 24 architectures that differ in one edge, int32 [24, 6]."""

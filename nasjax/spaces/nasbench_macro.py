@@ -14,6 +14,7 @@ import numpy as np
 from nasjax.spaces import initial, torch_layout
 from nasjax.spaces import nasbench_macro_network as network
 from nasjax.spaces.base import depth_bin
+from nasjax.spaces.genes import Genes, product
 from nasjax.spaces.runner import Forward
 from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
@@ -112,6 +113,10 @@ class NasBenchMacro(Classifier, OneProgram):
         """Takes each layer from either parent; traceable."""
         first, second = jnp.asarray(first, jnp.int32), jnp.asarray(second, jnp.int32)
         return jnp.where(jax.random.bernoulli(key, 0.5, first.shape), first, second)
+
+    def genes(self) -> Genes:
+        """The operation of each layer."""
+        return product((len(OPS),) * _LENGTH)
 
     def neighbours(self, arch: Any) -> np.ndarray:
         """All 16 architectures that differ in one layer, int32 [16, 8]."""
