@@ -27,6 +27,7 @@ PUBLIC = {
     "score",
     "score_model",
     "score_models",
+    "search",
 }
 
 # Optional parameters that may be given by position, since every call reads better so.

@@ -13,7 +13,6 @@ from nasjax.search.objectives import TableObjective as TableObjective
 from nasjax.search.objectives import WeightedObjective as WeightedObjective
 from nasjax.search.proxy_objective import ProxyObjective as ProxyObjective
 from nasjax.search.registry import get_algorithm as get_algorithm
-from nasjax.search.registry import names as names
 from nasjax.search.result import SearchResult as SearchResult
 from nasjax.search.run import evolve as evolve
 from nasjax.search.run import search as search
