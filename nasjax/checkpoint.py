@@ -105,7 +105,7 @@ class Checkpoints:
         """Reads the newest state that is whole.
 
         Args:
-          like: pytree of the structure that was saved; the shapes of its leaves do not matter.
+          like: pytree of arrays of the structure, shapes and types that were saved.
 
         Returns:
           The state, or None where nothing was saved.
@@ -120,14 +120,11 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 with _quiet():
-                    shapes = self._manager.item_metadata(step)["state"]
-                    wanted = {name: np.zeros(m.shape, m.dtype) for name, m in dict(shapes).items()}
+                    wanted = {str(i): np.asarray(leaf) for i, leaf in enumerate(leaves)}
                     state, text = ocp.args.StandardRestore(wanted), ocp.args.JsonRestore()  # type: ignore[call-arg]
                     found = self._manager.restore(step, args=ocp.args.Composite(state=state, meta=text))
                 arrays = [np.asarray(found["state"][str(i)]) for i in range(len(leaves))]
-                if len(found["state"]) == len(leaves):
-                    return Saved(step, jax.tree.unflatten(structure, arrays), dict(found["meta"]))
-                failure = ValueError(f"{len(found['state'])} arrays, expected {len(leaves)}")
+                return Saved(step, jax.tree.unflatten(structure, arrays), dict(found["meta"]))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 failure = error
             _log.warning("the state %d in %s cannot be read: %s", step, self.directory, failure)

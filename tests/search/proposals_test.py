@@ -23,7 +23,7 @@ def test_proposals_keep_their_slots():
 
 
 def test_repeats_and_infeasible_ones_are_asked_for_again():
-    first, second = (np.asarray(SPACE.sample(jax.random.key(s), 4)) for s in (3, 4))
+    first, second = (np.array(SPACE.sample(jax.random.key(s), 4)) for s in (3, 4))
     first[1] = first[0]
     own = filler(feasible=lambda archs: ~(archs == first[2]).all(1))
     own.seen.add(SPACE.encode(first[3][None])[0])
