@@ -43,6 +43,7 @@ POSITIONAL = {
 # Modules whose every public function is for users; of the others, what their subpackage exports is.
 MODULES = {
     "nasjax.correlation",
+    "nasjax.data.proxy_tables",
     "nasjax.data.tables",
     "nasjax.figures",
     "nasjax.hashing",
