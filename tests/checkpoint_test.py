@@ -13,7 +13,7 @@ from nasjax.checkpoint import Checkpoints
 from nasjax.types import InputError
 
 STATE = {"a": np.arange(6, dtype=np.int32).reshape(2, 3), "b": (np.array([1.5, np.nan, -np.inf]), np.array([True]))}
-LIKE = {"x": np.zeros(1000, int)}
+LIKE = {"x": 0}
 META = {"note": "text", "number": 3, "list": ["", "x"]}
 
 
@@ -58,7 +58,7 @@ def test_another_structure_is_refused(tmp_path):
     with Checkpoints(tmp_path) as store:
         store.save(1, {"x": np.zeros(2)}, {})
         with pytest.raises(InputError, match="no state in"):
-            store.restore({"x": np.zeros(2), "y": np.zeros(2)})
+            store.restore({"x": 0, "y": 0})
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):

@@ -12,6 +12,9 @@ from nasjax.search.objectives import FunctionObjective as FunctionObjective
 from nasjax.search.objectives import TableObjective as TableObjective
 from nasjax.search.objectives import WeightedObjective as WeightedObjective
 from nasjax.search.proxy_objective import ProxyObjective as ProxyObjective
+from nasjax.search.prune import PruneResult as PruneResult
+from nasjax.search.prune import prune as prune
+from nasjax.search.pruning import PruneConfig as PruneConfig
 from nasjax.search.registry import get_algorithm as get_algorithm
 from nasjax.search.result import SearchResult as SearchResult
 from nasjax.search.run import evolve as evolve

@@ -244,7 +244,7 @@ def _restored(setting: _Setting, store: Checkpoints, state: _State, memory: Memo
     """
     if not store.steps():
         return state, memory
-    _check_same(setting.described, store.newest_meta().get("search", {}), str(store.directory))
+    check_same(setting.described, store.newest_meta().get("search", {}), str(store.directory))
     saved = store.restore((state.algorithm, memory.arrays()))
     assert saved is not None
     own, arrays = saved.arrays
@@ -253,7 +253,17 @@ def _restored(setting: _Setting, store: Checkpoints, state: _State, memory: Memo
     return _State(own, int(saved.meta["generation"]), float(saved.meta["elapsed"])), kept
 
 
-def _check_same(now: dict[str, Any], there: Mapping[str, Any], where: str) -> None:
+def check_same(now: dict[str, Any], there: Mapping[str, Any], where: str) -> None:
+    """Refuses a saved state of another search.
+
+    Args:
+      now: what this search is, JSON-serialisable.
+      there: what the saved one is.
+      where: directory of the state.
+
+    Raises:
+      InputError: they differ; the message lists where.
+    """
     now = json.loads(json.dumps(now))
     names = [name for name in sorted({*now, *there}) if now.get(name) != there.get(name)]
     if names:
