@@ -3,8 +3,8 @@
     python -m benchmarks.libra [TABLE...] [--scores=WORKDIR] [--seeds=20] [--size=1000] [--json=FILE]
 
 Every seed draws --size architectures of a table (all where it has fewer, once); all methods choose and are measured on
-them. Printed for each method: mean and standard deviation of Spearman's correlation over the seeds, in how many it was
-at least as good as every other that chooses no better-informed (all but best_pair), and what LIBRA chose how often.
+them. Printed for each method: mean and standard deviation of Spearman's correlation over the seeds, in how many no
+other was better (best_pair, which tries all pairs against the accuracies, aside), and what LIBRA chose how often.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scores", default="", help="run of launch.score whose proxies join those of the table")
     parser.add_argument("--accuracy", default="", help="column of accuracies (the table's usual one)")
     parser.add_argument("--proxies", default="", help="comma-separated columns to use (all)")
-    parser.add_argument("--prefer", default="table", choices=("table", "scores"), help="whose column of a proxy in both")
+    parser.add_argument("--prefer", default="table", choices=("table", "scores"), help="whose column counts")
     parser.add_argument("--invalid", default="drop", choices=("drop", "suite"), help="what is done about NaN (drop)")
-    parser.add_argument("--choose_on", type=int, default=0, help="choose on so many of a sample, measure on the rest (0)")
+    parser.add_argument("--choose_on", type=int, default=0, help="choose on so many, measure on the others (0)")
     parser.add_argument("--seeds", type=int, default=20, help="samples (20)")
     parser.add_argument("--size", type=int, default=1000, help="architectures a sample (1000)")
     parser.add_argument("--json", type=pathlib.Path, help="file to keep the numbers in")
@@ -59,15 +59,15 @@ def measure(table: str, args: argparse.Namespace) -> dict[str, Any]:
         for entry in found.measured:
             rhos[entry.method].append(entry.spearman)
         chosen.append(found.choice.proxies)
-    return {"table": table, "accuracy": given.target, "rows": total, "proxies": list(given.scores), "notes": given.notes,
-            "spearman": dict(rhos), "chosen": chosen}  # fmt: skip
+    return {"table": given.source, "accuracy": given.target, "rows": total, "proxies": list(given.scores),
+            "notes": given.notes, "spearman": dict(rhos), "chosen": chosen}  # fmt: skip
 
 
 def show(result: dict[str, Any]) -> None:
     rhos = {method: np.array(values) for method, values in result["spearman"].items()}
     seeds = len(result["chosen"])
-    print(f"\n{result['table']}, {result['accuracy']}: {result['rows']} rows, {len(result['proxies'])} proxies, {seeds} "
-          f"sample{'s' * (seeds > 1)}")  # fmt: skip
+    about = f"{result['rows']} rows, {len(result['proxies'])} proxies, {seeds} sample{'s' * (seeds > 1)}"
+    print(f"\n{result['table']}, {result['accuracy']}: {about}")
     for note in result["notes"]:
         print(f"  {note}")
     rivals = [values for method, values in rhos.items() if method != "best_pair"]

@@ -15,6 +15,7 @@ import numpy as np
 from nasjax.types import InputError, PyTree
 
 _log = logging.getLogger(__name__)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 
 
 class Saved(NamedTuple):
@@ -86,26 +87,25 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         numbered = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(arrays))}
-        state, text = ocp.args.StandardSave(numbered), ocp.args.JsonSave(dict(meta))  # type: ignore[call-arg]
+        shapes = {name: [array.dtype.name, *array.shape] for name, array in numbered.items()}
+        texts = {"meta": dict(meta), "shapes": shapes}
+        state, text = ocp.args.StandardSave(numbered), ocp.args.JsonSave(texts)  # type: ignore[call-arg]
         with _clear_errors(self.directory), _quiet():
-            self._manager.save(step, args=ocp.args.Composite(state=state, meta=text))
+            self._manager.save(step, args=ocp.args.Composite(state=state, texts=text))
             self._manager.wait_until_finished()
 
     def newest_meta(self) -> dict[str, Any]:
         """What was saved beside the newest arrays that is readable; empty if nothing is."""
-        import orbax.checkpoint as ocp
-
         for step in reversed(self.steps()):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError), _quiet():
-                found = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))
-                return dict(found["meta"])
+            with contextlib.suppress(*_UNREADABLE):
+                return dict(self._texts(step)["meta"])
         return {}
 
     def restore(self, like: PyTree) -> Saved | None:
         """Reads the newest state that is whole.
 
         Args:
-          like: pytree of the structure that was saved; the shapes of its leaves do not matter.
+          like: pytree of the structure that was saved; what its leaves are does not matter.
 
         Returns:
           The state, or None where nothing was saved.
@@ -115,20 +115,20 @@ class Checkpoints:
         """
         import orbax.checkpoint as ocp
 
-        leaves, structure = jax.tree.flatten(like)
+        structure = jax.tree.structure(like)
         failure: Exception | None = None
         for step in reversed(self.steps()):
             try:
+                texts = self._texts(step)
+                if len(texts["shapes"]) != structure.num_leaves:
+                    raise ValueError(f"{len(texts['shapes'])} arrays, expected {structure.num_leaves}")
+                wanted = {name: np.zeros(shape, kind) for name, (kind, *shape) in texts["shapes"].items()}
                 with _quiet():
-                    shapes = self._manager.item_metadata(step)["state"]
-                    wanted = {name: np.zeros(m.shape, m.dtype) for name, m in dict(shapes).items()}
-                    state, text = ocp.args.StandardRestore(wanted), ocp.args.JsonRestore()  # type: ignore[call-arg]
-                    found = self._manager.restore(step, args=ocp.args.Composite(state=state, meta=text))
-                arrays = [np.asarray(found["state"][str(i)]) for i in range(len(leaves))]
-                if len(found["state"]) == len(leaves):
-                    return Saved(step, jax.tree.unflatten(structure, arrays), dict(found["meta"]))
-                failure = ValueError(f"{len(found['state'])} arrays, expected {len(leaves)}")
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                    args = ocp.args.StandardRestore(wanted)  # type: ignore[call-arg]
+                    found = self._manager.restore(step, args=ocp.args.Composite(state=args))["state"]
+                arrays = [np.asarray(found[str(i)]) for i in range(structure.num_leaves)]
+                return Saved(step, jax.tree.unflatten(structure, arrays), dict(texts["meta"]))
+            except _UNREADABLE as error:
                 failure = error
             _log.warning("the state %d in %s cannot be read: %s", step, self.directory, failure)
         if failure is not None:
@@ -137,6 +137,14 @@ class Checkpoints:
                 "restore it from a copy"
             ) from failure
         return None
+
+    def _texts(self, step: int) -> dict[str, Any]:
+        """What JSON holds of a state."""
+        import orbax.checkpoint as ocp
+
+        with _quiet():
+            found = self._manager.restore(step, args=ocp.args.Composite(texts=ocp.args.JsonRestore()))
+        return dict(found["texts"])
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ PUBLIC = {
     "score",
     "score_model",
     "score_models",
+    "search",
 }
 
 # Optional parameters that may be given by position, since every call reads better so.
@@ -42,6 +43,7 @@ POSITIONAL = {
 # Modules whose every public function is for users; of the others, what their subpackage exports is.
 MODULES = {
     "nasjax.correlation",
+    "nasjax.data.proxy_tables",
     "nasjax.data.tables",
     "nasjax.figures",
     "nasjax.hashing",

@@ -78,6 +78,8 @@ def read(
     target = _target(accuracy, known, frame, table)
     notes: list[str] = []
     if own is not None:
+        if built_in:
+            frame = _encoded(frame, found_space)
         frame, columns = _joined(frame, target, columns, own, prefer, notes)
     columns = [column for column in columns if column != target]
     params = next((column for column in columns if proxy_name(column) == "params"), None)
@@ -127,6 +129,13 @@ def _target(asked: str, known: tuple[str, ...], frame: pd.DataFrame, table: str)
         said = f"--accuracy={asked}" if asked else "--accuracy is missing: which column of the table holds accuracies?"
         raise InputError(f"{said} {table}: {nearest(asked, allowed)}")
     return asked
+
+
+def _encoded(frame: pd.DataFrame, space: str) -> pd.DataFrame:
+    """The table in the space's own encoding; rows that then name one architecture are one, with mean numbers."""
+    known = spaces.get_space(space)
+    frame = frame.assign(arch=known.encode(known.decode(list(frame["arch"]))))
+    return frame if frame["arch"].is_unique else frame.groupby("arch", sort=False).mean().reset_index()
 
 
 def _joined(

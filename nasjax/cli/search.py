@@ -23,7 +23,7 @@ import jax
 
 import nasjax
 from nasjax import parallel, search
-from nasjax.cli import common, score, search_results
+from nasjax.cli import common, pruning, score, search_results
 from nasjax.cli.common import option
 from nasjax.data import tables
 from nasjax.search import TableObjective, registry
@@ -110,8 +110,9 @@ def main(config: SearchConfig) -> None:
     objective = make_objective(config, space, batches, score_key)
     objective.check(space)
     limits.check(space)
+    facts = {"Objective": _goal(config), "Space": space.name, "Algorithm": config.algorithm}
     cache = common.enable_compile_cache()
-    workdir = pathlib.Path(config.workdir)
+    workdir, console = pathlib.Path(config.workdir), common.stdout()
     with score.claimed(workdir, settings(config, space, objective, limits)) as store:
         common.write_run_flags(workdir, config)
         if isinstance(objective, ProxyObjective):
@@ -121,24 +122,31 @@ def main(config: SearchConfig) -> None:
         if cache is not None and batches is not None:
             common.note(f"Compiled programs are kept in {cache}; NASJAX_CACHE names another directory, or off.")
         begin, earlier = time.monotonic(), []
-        with common.progress("Searching") as report:
+        unit = "supernet" if config.algorithm == PRUNING else "architecture"
+        with common.progress("Searching", unit=unit) as report:
 
             def reported(done: int, total: int) -> None:
                 earlier.append(done)
                 report(done, total)
 
-            found = search.search(
-                space, objective, key=search_key, algorithm=config.algorithm, budget=config.budget, limits=limits,
-                costs=costs, tables=latency, duplicates=config.duplicates, checkpoints=workdir / "checkpoints",
-                progress=reported, **options,
-            )  # fmt: skip
-        facts = {"Objective": _goal(config), "Space": space.name, "Algorithm": config.algorithm}
-        files = search_results.write(workdir, found, facts)
-    console = common.stdout()
-    search_results.show(console, found, top=config.top)
+            states = workdir / "checkpoints"
+            if config.algorithm == PRUNING:
+                pruned = pruning.prune(config, space, objective, batches, search_key, options, states, reported)
+                file, scored = pruning.write(workdir, pruned, facts), len(pruned.result.table())
+            else:
+                found = search.search(
+                    space, objective, key=search_key, algorithm=config.algorithm, budget=config.budget, limits=limits,
+                    costs=costs, tables=latency, duplicates=config.duplicates, checkpoints=states, progress=reported,
+                    **options,
+                )  # fmt: skip
+                file, scored = search_results.write(workdir, found, facts)[0], len(found.scores)
+    if config.algorithm == PRUNING:
+        pruning.show(console, pruned)
+    else:
+        search_results.show(console, found, top=config.top)
     resumed = f", {earlier[0]:,} of them by an earlier run" if any(earlier[:1]) else ""
-    console.print(f"\n{len(found.scores):,} architectures in {common.duration(time.monotonic() - begin)}{resumed}."
-                  f" Report: {files[0]}", markup=False, soft_wrap=True)
+    console.print(f"\n{scored:,} {unit}s in {common.duration(time.monotonic() - begin)}{resumed}. Report: {file}",
+                  markup=False, soft_wrap=True)
 
 
 def run() -> None:
@@ -158,11 +166,14 @@ def algorithm_options(config: SearchConfig) -> dict[str, Any]:
     Raises:
       InputError: an unknown algorithm or option, or a value that is not allowed; the nearest names are offered.
     """
-    known = registry.names()
+    known = (*registry.names(), PRUNING)
     if config.algorithm not in known:
         raise InputError(f"--algorithm={config.algorithm}: {common.nearest(config.algorithm, known)}")
     options = score.pairs("algorithm_options", config.algorithm_options)
-    registry.config(config.algorithm, **options)
+    if config.algorithm == PRUNING:
+        pruning.check(config, options)
+    else:
+        registry.config(config.algorithm, **options)
     return options
 
 

@@ -16,7 +16,6 @@ from nasjax.search.prune import PruneResult as PruneResult
 from nasjax.search.prune import prune as prune
 from nasjax.search.pruning import PruneConfig as PruneConfig
 from nasjax.search.registry import get_algorithm as get_algorithm
-from nasjax.search.registry import names as names
 from nasjax.search.result import SearchResult as SearchResult
 from nasjax.search.run import evolve as evolve
 from nasjax.search.run import search as search

@@ -13,7 +13,8 @@ from nasjax.types import Graph
 
 _ROWS = 18  # layers of a drawn network before a new column begins
 _READABLE = {"params": "parameters, millions", "flops": "multiply-adds, millions"}
-_WIDTH, _HEIGHT = 1.45, 0.52  # inches of a node with its surroundings
+_WIDTH, _HEIGHT = 1.45, 0.6  # inches of a node with its surroundings
+_EDGE = 0.24  # half the height of a box, in such heights
 
 
 def progress_figure(result: SearchResult, *, theme: Theme = "light") -> Figure:
@@ -100,14 +101,14 @@ def graph_figure(graph: Graph, *, theme: Theme = "light") -> Figure:
         straight = abs(y[source] - y[target]) <= 1.01 or abs(x[source] - x[target]) > 0.3
         axis.annotate(
             "",
-            (x[target], y[target]),
-            (x[source], y[source]),
+            (x[target], y[target] + _EDGE),
+            (x[source], y[source] - _EDGE),
             arrowprops={
                 "arrowstyle": "-|>",
                 "color": palette.muted,
                 "linewidth": 1.0,
-                "shrinkA": 9,
-                "shrinkB": 9,
+                "shrinkA": 0,
+                "shrinkB": 0,
                 "connectionstyle": f"arc3,rad={0.0 if straight else 0.45}",
             },
         )
@@ -143,7 +144,8 @@ def layout(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
             for node in inside:
                 layers[int(depth[node])].append(int(node))
             wide = max(len(nodes) for nodes in layers.values())
-            for level, nodes in layers.items():
+            for level, nodes in sorted(layers.items()):
+                nodes.sort(key=lambda node: float(np.mean([x[s] for s, t in graph.edges if t == node] or [0.0])))
                 for place, node in enumerate(nodes):
                     x[node] = left + wide / 2 + place - (len(nodes) - 1) / 2
                     y[node] = -(level % _ROWS)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from nasjax.search.base import Algorithm, History, check_count, check_number
 from nasjax.spaces import genes as genes_lib
 from nasjax.types import Array, InputError, PyTree
+
+# optax takes as long to import as the rest of the package: only where a strategy is made.
+if TYPE_CHECKING:
+    import optax
+
+# Of optax: those that a learning rate is enough for.
+_OPTIMIZERS = (
+    "adabelief", "adadelta", "adagrad", "adam", "adamax", "adamw", "lamb", "lion", "nadam", "noisy_sgd", "novograd",
+    "radam", "rmsprop", "sgd", "yogi",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +54,11 @@ class EsConfig:
         Raises:
           InputError: optax has no such optimiser, or it takes more than a learning rate.
         """
+        import optax
+
         if isinstance(self.optimizer, optax.GradientTransformation):
             return self.optimizer
-        known = _optimizers()
+        known = tuple(name for name in _OPTIMIZERS if hasattr(optax, name))
         if self.optimizer not in known:
             close = difflib.get_close_matches(str(self.optimizer), known, n=2, cutoff=0.5)
             advice = f"did you mean {' or '.join(close)}?" if close else "choose one of them"
@@ -89,6 +100,8 @@ def es(space: Any, config: EsConfig) -> Algorithm:
       Wierstra et al., Natural Evolution Strategies, JMLR 2014 (score function, rank shaping); Williams, Machine
       Learning 1992.
     """
+    import optax
+
     genes = genes_lib.of_space(space)
     start = jnp.log(jnp.maximum(jnp.asarray(genes.frequencies, jnp.float32), 1e-30))
     there = jnp.asarray(genes.frequencies > 0)
@@ -140,12 +153,3 @@ def _utilities(scores: Array, own: Array) -> Array:
     equal = ((scores[None] == scores[:, None]) & own[None]).sum(1)
     rank = below + (equal - 1) / 2
     return jnp.where(own, rank / jnp.maximum(own.sum() - 1, 1) - 0.5, 0.0)
-
-
-def _optimizers() -> tuple[str, ...]:
-    """Optimisers of optax that a learning rate is enough for."""
-    wanted = (
-        "adabelief", "adadelta", "adagrad", "adam", "adamax", "adamw", "lamb", "lion", "nadam", "noisy_sgd", "novograd",
-        "radam", "rmsprop", "sgd", "yogi",
-    )  # fmt: skip
-    return tuple(name for name in wanted if hasattr(optax, name))
