@@ -74,7 +74,7 @@ def test_steps_to_neighbours_reach_the_ends():
         ),
         (NB201, {"min_params": 2e6}, "do: take min_params=1531546, the nearest feasible value"),
         (NB201, {"min_flops": 1e9}, "limits on multiply-adds .* do: take min_flops=220119680"),
-        (NB201, {"min_params": 73_307, "max_params": 73_400}, "lie between two.*nearest feasible values, 73306 or 7"),
+        (NB201, {"min_params": 73_307, "max_params": 73_400}, "lie between two.*feasible values, 73306 or 101306"),
         (SMALL, {"max_params": 1e6}, "autoformer_small, which has 1.* do: take max_params=1"),
         (
             NB201,
@@ -110,7 +110,7 @@ def test_feasible_is_inclusive():
     limits = Limits(min_params=low, max_params=high, predicates=(lambda archs: (np.asarray(archs) == 3).any(1),))
     expected = (params >= low) & (params <= high) & (np.asarray(archs) == 3).any(1)
     np.testing.assert_array_equal(limits.feasible(NB201, archs), expected)
-    assert 0 < expected.sum() < 100
+    assert 0 < expected.sum() < ((params >= low) & (params <= high)).sum() < 200
     assert Limits().feasible(NB201, archs).all() and Limits().empty and not limits.empty
     assert limits.feasible(NB201, archs[:0]).shape == (0,)
 
@@ -128,7 +128,7 @@ def test_samples_of_a_narrow_window():
     kept = drawn[limits.feasible(SMALL, drawn)]
     np.testing.assert_array_equal(found[: len(kept)], kept[:300])
     # One block of a thousand may be wanted in vain.
-    with pytest.raises(InputError, match=r"\(acceptance rate 0\.\d+\), 300 are wanted; do: widen the limit on param"):
+    with pytest.raises(InputError, match=r"\(acceptance rate [\d.e-]+\), 300 are wanted; do: widen the limit on par"):
         dataclasses.replace(limits, max_params=21.01e6, max_draws=1000).sample(jax.random.key(0), SMALL, 300)
     assert limits.sample(jax.random.key(0), SMALL, 0).shape == (0, 30)
     with pytest.raises(InputError, match="num=-1 architectures"):
@@ -153,7 +153,7 @@ def test_limits_on_a_table():
     )
     low = known.min()
     with pytest.raises(InputError, match=f"in the table, which has {low:g} to .*nearest feasible value, {low:.6g}"):
-        Limits(tables=(dataclasses.replace(own, maximum=1.0),)).check(NB201)
+        Limits(tables=(dataclasses.replace(own, maximum=low / 2),)).check(NB201)
     assert limits.describe()["tables"][0]["maximum"] == 12.0
     assert hash(limits) == hash(Limits(tables=(own,)))
 

@@ -55,7 +55,7 @@ def test_in_each_round_the_best_supernet_of_an_edge_is_kept(found):
         assert rows.loc[rows["removed"], "score"].item() == rows["score"].max()
 
 
-class Stop(Exception):
+class StopError(Exception):
     """As a kill between two rounds."""
 
 
@@ -63,9 +63,9 @@ def test_a_stopped_search_goes_on(found, batches, tmp_path):
     def stop(done, total):
         assert total == 54
         if done >= 42:
-            raise Stop
+            raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         prune(SPACE, "nwot,params", batches, key=KEY, checkpoints=tmp_path, progress=stop)
     seen = []
     again = prune(
