@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax import nn
-from nasjax.spaces import initial
+from nasjax.spaces import initial, nasbench201_blocks
 from nasjax.spaces import nasbench201_network as network
 from nasjax.spaces import nasbench201_supernet as supernet
 from nasjax.spaces.cell201 import OPS
 from nasjax.spaces.dag import EDGES
 from nasjax.spaces.masked import Choice, Masked
-from nasjax.types import Array, LayerTable, PyTree, Variables
+from nasjax.types import Array, LayerTable, PyTree, Variables, Visit, Walk
 
 _CHOICE = Choice(
     supernet.MASK_SHAPE,
@@ -53,6 +53,17 @@ class MaskedNasBench201(Masked[Any]):
     def thin(self) -> MaskedThinCell:
         """One cell of one channel; see `nasjax.spaces.optional.HasThin`."""
         return MaskedThinCell(self)
+
+    def blocks(self, variables: Variables, arch: Array, images: Array, visit: Visit, *, norm: str = "batch") -> Walk:
+        """Stem, cells, reduction blocks and last norm; see `nasjax.spaces.optional.HasBlocks`."""
+        options = network.Forward(norm, self.precision, rescale=False)
+        mixed = supernet.mixed_cell(options, self.weigh(arch, images.dtype))
+
+        def run_cell(x: Array, own: PyTree) -> tuple[Array, Array, Array]:
+            nodes, means, variances = mixed(x, own | {"moments": None})
+            return nodes[3], means, variances
+
+        return nasbench201_blocks.walk(options, variables, arch, images, visit, run_cell)
 
     def weight_mask(self, arch: Array) -> PyTree:
         """See `Masked`."""

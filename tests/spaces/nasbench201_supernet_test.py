@@ -66,11 +66,12 @@ def test_masked_to_one_architecture_it_is_that_network(variables, data):
 
 
 def statistics(space):
-    """Gradients, readings of the layers, patterns, and the logits that synaptic flow starts from, in one program."""
+    """Gradients, readings of the layers, patterns, blocks, and what synaptic flow starts from, in one program."""
 
     def run(variables, arch, images, labels):
         flow = space.apply(variables, arch, images[0, :1], norm="none", rescale=True)
-        return passes.run_with(space, PASS, variables, arch, images, labels), flow
+        walk = space.blocks(variables, arch, images[0], lambda block, function, x: (function(x), x.sum()))
+        return passes.run_with(space, PASS, variables, arch, images, labels), flow, (walk.features, walk.seen)
 
     return jax.jit(run, compiler_options=QUICK)
 
@@ -79,8 +80,8 @@ def test_passes_read_of_a_mask_what_they_read_of_its_architecture(variables, dat
     of_mask, of_arch = statistics(MASKED), statistics(SPACE)
     for arch in (MIXED, FULL):
         mask = MASKED.mask(arch)
-        found, flow = of_mask(variables, mask, *data)
-        expected, own_flow = of_arch(SPACE.inherit(variables, arch), arch, *data)
+        found, flow, walk = of_mask(variables, mask, *data)
+        expected, own_flow, own_walk = of_arch(SPACE.inherit(variables, arch), arch, *data)
         slots, layers = MASKED.layers(mask), SPACE.layers(arch)
         assert int(slots.depth) == int(layers.depth)
         np.testing.assert_array_equal(slots.bins[slots.active], layers.bins[layers.active])
@@ -95,6 +96,7 @@ def test_passes_read_of_a_mask_what_they_read_of_its_architecture(variables, dat
             np.testing.assert_allclose(own[slots.active], values[layers.active], **tolerance)
             assert (np.asarray(own)[~np.asarray(slots.active)] == 0).all(), name
         np.testing.assert_array_equal(found["weights"][slots.active], expected["weights"][layers.active])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), walk, own_walk)
         np.testing.assert_allclose(flow.logits, own_flow.logits, rtol=1e-10)
         np.testing.assert_allclose(flow.taps["log_scale"], own_flow.taps["log_scale"], rtol=1e-12)
 
