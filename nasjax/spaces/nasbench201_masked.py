@@ -44,7 +44,8 @@ class MaskedNasBench201(Masked[Any]):
 
     def unit_costs(self, cost: str) -> tuple[int, np.ndarray]:
         """See `Masked`; operations on edges add up."""
-        count = self.base.num_params if cost == "params" else self.base.flops
+        base = dataclasses.replace(self.base, drop_dead=False)  # a single operation leads nowhere
+        count = base.num_params if cost == "params" else base.flops
         single = np.zeros((len(EDGES), len(OPS), len(EDGES)), np.int32)
         single[np.arange(len(EDGES)), :, np.arange(len(EDGES))] = np.arange(len(OPS))
         nothing = int(count(np.zeros(len(EDGES), np.int32)))

@@ -107,8 +107,8 @@ def test_feasible_is_inclusive():
     archs = NB201.sample(jax.random.key(0), 200)
     params = NB201.num_params(archs)
     low, high = np.sort(params)[[50, 150]]
-    limits = Limits(min_params=low, max_params=high, predicates=(lambda archs: (np.asarray(archs) == 3).any(1),))
-    expected = (params >= low) & (params <= high) & (np.asarray(archs) == 3).any(1)
+    limits = Limits(min_params=low, max_params=high, predicates=(lambda archs: (np.asarray(archs) == 4).any(1),))
+    expected = (params >= low) & (params <= high) & (np.asarray(archs) == 4).any(1)
     np.testing.assert_array_equal(limits.feasible(NB201, archs), expected)
     assert 0 < expected.sum() < ((params >= low) & (params <= high)).sum() < 200
     assert Limits().feasible(NB201, archs).all() and Limits().empty and not limits.empty

@@ -78,6 +78,20 @@ def test_a_stopped_search_goes_on(found, batches, tmp_path):
         prune(SPACE, "nwot", batches, key=KEY, checkpoints=tmp_path)
 
 
+def test_supernets_of_a_round_differ_in_the_operation_alone(batches, quick_compilation):
+    masks = np.repeat(SPACE.masked().full()[None], 4, 0)
+    masks[[1, 3], 2, 3] = masks[[2, 3], 5, 2] = 0
+
+    def norms(shared):
+        space = SPACE.masked(shared_weights=shared)
+        return nasjax.score(space, masks, batches, "l2_norm", key=KEY, devices=1).scores["l2_norm"]
+
+    # Norms add up over layers, so what an operation adds does not depend on the others: if weights are the same.
+    one, other = norms(True), norms(False)
+    np.testing.assert_allclose(one[0] - one[1], one[2] - one[3], rtol=1e-4)
+    assert abs((other[0] - other[1]) - (other[2] - other[3])) > 1e-2
+
+
 def test_signs_of_a_selection_count(batches, quick_compilation):
     least = prune(SPACE, Selection(("params",), (-1,)), batches, key=KEY)
     most = prune(SPACE, Selection(("params",), (1,)), batches, key=KEY)

@@ -146,6 +146,8 @@ def test_costs_are_those_of_the_living_operations(variables):
     np.testing.assert_array_equal(MASKED.num_params(masks), SPACE.num_params(np.stack([MIXED, FULL])))
     np.testing.assert_array_equal(MASKED.flops(masks), SPACE.flops(np.stack([MIXED, FULL])))
     assert MASKED.num_params(np.ones((6, 5), int)) == sum(np.size(a) for a in jax.tree.leaves(variables.params))
+    dropping = NasBench201(channels=2, cells=1, num_classes=4, image_size=8, drop_dead=True).masked()
+    assert dropping.num_params(masks).tolist() == MASKED.num_params(masks).tolist()
     assert (MASKED.full()[:, 0] == 0).all() and MASKED.full().sum() == 24
 
 
