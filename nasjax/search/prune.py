@@ -15,6 +15,7 @@ import numpy as np
 from nasjax.checkpoint import Checkpoints
 from nasjax.proxies import registry
 from nasjax.search import pruning
+from nasjax.search.objectives import Progress
 from nasjax.search.proxy_objective import ProxyObjective
 from nasjax.search.pruning import PruneConfig, PruneState
 from nasjax.search.run import check_same
@@ -22,8 +23,6 @@ from nasjax.search.selection import Selection
 from nasjax.spaces.base import check_key
 from nasjax.spaces.masked import Masked
 from nasjax.types import InputError
-
-Progress = Any  # progress(done, total)
 
 
 class PruneResult(NamedTuple):
