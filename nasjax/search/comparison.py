@@ -187,7 +187,7 @@ def _parts(table: Checked, choose_on: int, seed: int) -> tuple[Checked, Checked]
 
 def _own(method: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
     """A published method's own proxies, as the table calls them; none where it lacks some."""
-    names = {proxy_name(name): name for name in reversed(scores)}
+    names = {proxy_name(name): name for name in scores}
     for parts in _PARTS.get(method, ()):
         if all(part in names for part in parts):
             return tuple(names[part] for part in parts)

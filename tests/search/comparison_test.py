@@ -48,8 +48,9 @@ def test_best_pair_is_the_best_of_all_pairs():
     found = compare(scores, y, params, num_bootstrap=0)
     names = list(scores)
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    pairs.remove(("plain", "params"))  # whose ranks add up to a constant
     rhos = [stats.spearmanr(stats.rankdata(scores[a]) + stats.rankdata(scores[b]), y).statistic for a, b in pairs]
-    assert found.entry("best_pair").spearman == pytest.approx(np.nanmax(rhos))
+    assert found.entry("best_pair").spearman == pytest.approx(max(rhos))
     assert np.isnan(found.entry("best_pair").low)
 
 
