@@ -111,6 +111,19 @@ def test_options_change_what_they_say():
     assert logrank.proxies == base.proxies and (logrank.score <= 0).all()
 
 
+def test_direction_of_the_data_turns_proxies_round():
+    scores, y, params = table()
+    base = libra(scores, y, params, margin=0.5)
+    opposite = scores | {"best": -scores["best"], "other": -scores["other"]}
+    turned = libra(opposite, y, params, margin=0.5, direction="data")
+    assert turned.proxies == base.proxies and turned.directions == {
+        "best": -1, "near": 1, "params": 1, "other": -1, "weak": 1,
+    }  # fmt: skip
+    assert turned.signs == tuple(turned.directions[name] for name in turned.proxies) and -1 in turned.signs
+    np.testing.assert_array_equal(turned.score, base.score)
+    assert libra(opposite, y, params, margin=0.5).proxies[0] == "near"
+
+
 def test_a_table_and_a_mapping_are_the_same():
     scores, y, params = table()
     framed = libra(pd.DataFrame(scores), pd.Series(y), params)

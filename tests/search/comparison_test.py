@@ -54,6 +54,16 @@ def test_best_pair_is_the_best_of_all_pairs():
     assert np.isnan(found.entry("best_pair").low)
 
 
+def test_direction_of_the_data_serves_all_methods():
+    scores, y, params = table()
+    found = compare(scores, y, params, num_bootstrap=0, direction="data", margin=0.5)
+    assert found.choice.directions == {"jacov": 1, "nwot": 1, "synflow": 1, "plain": -1, "params": 1}
+    assert found.entry("ranksum").signs == (1, 1, 1, -1, 1)
+    turned = compare(scores | {"plain": -scores["plain"]}, y, params, num_bootstrap=0, margin=0.5)
+    for method in ("ranksum", "vote", "best_pair", "libra"):
+        assert found.entry(method).spearman == turned.entry(method).spearman
+
+
 def test_published_methods_take_their_own_parts_where_they_are():
     scores, y, params = table()
     rng = np.random.default_rng(5)
