@@ -48,8 +48,8 @@ def test_pair_and_published(files, capsys):
 
 
 def test_aggregations_on_samples_of_a_table(tmp_path, capsys):
-    argv = ["nasbench101", "--seeds=3", "--size=100", "--proxies=params,synflow,flops,jacov", f"--json={tmp_path / 'a'}"]
-    assert libra.main(argv) == 0
+    argv = ["nasbench101", "--seeds=3", "--size=100", "--proxies=params,synflow,flops,jacov"]
+    assert libra.main([*argv, f"--json={tmp_path / 'a'}"]) == 0
     out = capsys.readouterr().out
     assert "nasbench101, cifar10_valid: 361 rows, 4 proxies, 3 samples" in out and "best_pair" in out
     (result,) = json.loads((tmp_path / "a").read_text())

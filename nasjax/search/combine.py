@@ -59,6 +59,21 @@ class Choice(NamedTuple):
     rho: float
     config: LibraConfig
 
+    @property
+    def z1(self) -> str:
+        """The proxy of the highest correlation."""
+        return self.proxies[0]
+
+    @property
+    def z2(self) -> str | None:
+        """The candidate that adds least information; None without candidates."""
+        return self.proxies[1] if len(self.proxies) > 1 else None
+
+    @property
+    def z3(self) -> str | None:
+        """The remaining candidate whose bias is nearest to that of the accuracies; None without one."""
+        return self.proxies[2] if len(self.proxies) > 2 else None
+
     def table(self) -> pd.DataFrame:
         """The reasoning as a table.
 
