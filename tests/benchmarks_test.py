@@ -1,10 +1,13 @@
-"""Tables of benchmarks.ranking, on scores whose correlations are known."""
+"""Tables of benchmarks.ranking, on scores whose correlations are known; benchmarks.libra on a built-in table."""
+
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import ranking
+from benchmarks import libra, ranking
+from nasjax.types import InputError
 
 
 @pytest.fixture
@@ -42,3 +45,15 @@ def test_pair_and_published(files, capsys):
     out = capsys.readouterr().out
     assert "+2.000 +2.000 +2.000" in " ".join(out.split())
     assert out.split()[-3:] == ["nwot", "1.0", "7"]
+
+
+def test_aggregations_on_samples_of_a_table(tmp_path, capsys):
+    argv = ["nasbench101", "--seeds=3", "--size=100", "--proxies=params,synflow,flops,jacov"]
+    assert libra.main([*argv, f"--json={tmp_path / 'a'}"]) == 0
+    out = capsys.readouterr().out
+    assert "nasbench101, cifar10_valid: 361 rows, 4 proxies, 3 samples" in out and "best_pair" in out
+    (result,) = json.loads((tmp_path / "a").read_text())
+    assert len(result["chosen"]) == 3 and len(result["spearman"]["libra"]) == 3
+    assert all(pair >= 0.5 for pair in result["spearman"]["best_pair"])
+    with pytest.raises(InputError, match="Did you mean nasbench101"):
+        libra.main(["nasbench11"])
