@@ -23,9 +23,8 @@ import jax
 
 import nasjax
 from nasjax import parallel, search
-from nasjax.cli import common, pruning, score, search_results
+from nasjax.cli import accuracies, common, pruning, score, search_results
 from nasjax.cli.common import option
-from nasjax.data import tables
 from nasjax.search import TableObjective, registry
 from nasjax.search.proxy_objective import ProxyObjective
 from nasjax.types import InputError
@@ -191,7 +190,9 @@ def check_goal(config: SearchConfig) -> None:
         raise InputError(f"--proxies, --selection and --table say what to maximise; {given} of the first two is given."
                          " Give exactly one, as in --proxies=zico.")
     if config.selection:
-        search.Selection.load(config.selection)
+        chosen = search.Selection.load(config.selection)
+        if chosen.space and chosen.space != config.space:
+            common.note(f"The selection was made on {chosen.space}; the search is in {config.space}.")
     else:
         nasjax.proxies.parse(config.proxies, preset=config.preset)
     _weights(config)
@@ -239,7 +240,7 @@ def latencies(config: SearchConfig) -> Any:
     if not pathlib.Path(config.latency).suffix:
         known = f"{', '.join(built_in)}, or" if built_in else f"{config.space} has no built-in ones;"
         raise InputError(f"--latency={config.latency}: allowed: {known} a CSV file with a column arch.")
-    return tables.load(config.latency)
+    return accuracies.load(config.latency, config.space)
 
 
 def make_space(config: SearchConfig, batches: Any) -> Any:
@@ -281,7 +282,7 @@ def make_objective(config: SearchConfig, space: Any, batches: Any, key: jax.Arra
         if config.proxies or config.selection:
             raise InputError("--table stands in place of --proxies and --selection. Leave the others out.")
         columns = [name.strip() for name in config.column.split(",") if name.strip()]
-        table = tables.load(config.table)
+        table = accuracies.load(config.table, config.space)
         if not columns:
             known = ", ".join(str(name) for name in table.columns if name != "arch")
             raise InputError(f"--column is missing: which column of {config.table} to maximise. It has {known}.")
