@@ -1,4 +1,4 @@
-"""Tables of benchmarks.ranking, on scores whose correlations are known; benchmarks.libra on a built-in table."""
+"""Tables of the benchmarks on data whose answers are known, or on built-in tables."""
 
 import json
 
@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import libra, ranking
+from benchmarks import search as search_benchmark
 from nasjax.types import InputError
 
 
