@@ -7,7 +7,8 @@ import pytest
 
 import nasjax
 from nasjax.search import FunctionObjective, TableObjective, WeightedObjective, aggregate, search
-from nasjax.search.objectives import as_objective, merge
+from nasjax.search.merging import merge
+from nasjax.search.objectives import as_objective
 from nasjax.types import InputError
 
 SPACE = nasjax.get_space("nasbench201")
