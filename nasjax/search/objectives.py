@@ -48,11 +48,26 @@ class Objective(Protocol):
         ...
 
     def check(self, space: Any) -> None:
-        """Raises InputError for a space that it cannot score, before any long work."""
+        """Refuses a space that it cannot score, before any long work.
+
+        Args:
+          space: search space.
+
+        Raises:
+          InputError: it cannot.
+        """
         ...
 
     def feasible(self, space: Any, archs: np.ndarray) -> np.ndarray:
-        """Which architectures it knows: population int [n, g] -> bool [n]."""
+        """Which architectures it knows; a search looks at no others.
+
+        Args:
+          space: search space.
+          archs: int32 [n, g].
+
+        Returns:
+          bool [n].
+        """
         ...
 
     def evaluate(self, space: Any, archs: np.ndarray, *, progress: Progress | None = None) -> Outcome:
@@ -69,7 +84,14 @@ class Objective(Protocol):
         ...
 
     def combine(self, columns: np.ndarray) -> np.ndarray:
-        """Scores of all architectures seen so far: float64 [N, m] -> float64 [N], -inf for invalid ones."""
+        """Scores of all architectures seen so far.
+
+        Args:
+          columns: float64 [N, m].
+
+        Returns:
+          float64 [N]; -inf for invalid ones.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ import nasjax
 from nasjax.cli import common, search
 from nasjax.search import Selection
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 TINY = ("--channels=4", "--cells=1", "--image_size=8", "--data=noise", "--batch_size=4", "--num_batches=2")
 SEARCH = (*TINY, "--proxies=nwot,params", "--weights=1,-1", "--budget=24", "--chunk=2",
           "--algorithm_options=population=8,parents=4,mutations=4,crossovers=3")  # fmt: skip
@@ -76,7 +77,7 @@ def test_results(whole):
 
 def test_killed_at_any_moment_and_started_again(start, whole, tmp_path):
     workdir, _, _ = whole
-    for states in (0, 1, 2):  # within the first generation, after it, and after the second
+    for states in (0, 1):  # within the first generation, and after it
         process = start(f"--workdir={tmp_path}", *SEARCH)
         while process.poll() is None:
             if (tmp_path / "config.json").exists() and _generations(tmp_path) >= states:
@@ -84,7 +85,7 @@ def test_killed_at_any_moment_and_started_again(start, whole, tmp_path):
                 break
             time.sleep(0.01)
         process.communicate()
-    assert _generations(tmp_path) >= 2
+    assert _generations(tmp_path) >= 1
     process = start(f"--workdir={tmp_path}", *SEARCH)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
@@ -135,14 +136,24 @@ def test_latency(run_here, tmp_path):
                               "--max_latency=3", "--costs=latency")  # fmt: skip
     assert code == 0, err
     table = pd.read_csv(tmp_path / "run" / "search.csv")
-    assert (table["latency"] == table["arch"].str.count("nor_conv_3x3") - table["arch"].str.count("pool_3x3") * 0).all()
+    assert (table["latency"] == table["arch"].str.count("3x3")).all() and table["latency"].max() <= 3
+    assert "score against latency" in out
+
+
+def test_built_in_latencies(run_here, tmp_path):
+    code, out, err = run_here(f"--workdir={tmp_path / 'run'}", *TABLE, "--latency=cifar10", "--max_latency=5",
+                              "--latency_column=raspi4_latency")  # fmt: skip
+    assert code == 0, err
+    assert pd.read_csv(tmp_path / "run" / "search.csv")["latency"].max() <= 5
+    code, _, err = run_here(f"--workdir={tmp_path / 'b'}", *TABLE, "--latency=cifar", "--max_latency=5")
+    assert code == 2 and "cifar10" in err
 
 
 @pytest.mark.slow
 def test_pruning(run_here, tmp_path):
     Selection(("nwot", "params"), (1, 1)).save(tmp_path / "selection.json")
     code, out, err = run_here(f"--workdir={tmp_path / 'run'}", *TINY, f"--selection={tmp_path / 'selection.json'}",
-                              "--algorithm=pruning")  # fmt: skip
+                              "--algorithm=pruning", "--algorithm_options=per_edge=3")  # fmt: skip
     assert code == 0, err
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["arch"] in out and set(result["scores"]) == {"nwot", "params"}
@@ -199,7 +210,7 @@ def test_a_selection_of_an_unknown_proxy(run_here, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flag", "part"), [("--table=nasbench201", "--table is not for"), ("--space=transnas_macro", "supernet")]
+    ("flag", "part"), [("--table=nasbench201", "--table is not for"), ("--space=nasbench_macro", "supernet")]
 )
 def test_pruning_refuses_what_it_cannot_do(run_here, tmp_path, flag, part):
     code, _, err = run_here(f"--workdir={tmp_path / 'run'}", "--data=noise", "--batch_size=4", "--algorithm=pruning",
