@@ -34,6 +34,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--proxies", default="", help="comma-separated columns to use (all)")
     parser.add_argument("--prefer", default="table", choices=("table", "scores"), help="whose column counts")
     parser.add_argument("--invalid", default="drop", choices=("drop", "suite"), help="what is done about NaN (drop)")
+    parser.add_argument("--direction", default="given", choices=("given", "data"), help="as of launch.libra (given)")
     parser.add_argument("--choose_on", type=int, default=0, help="choose on so many, measure on the others (0)")
     parser.add_argument("--seeds", type=int, default=20, help="samples (20)")
     parser.add_argument("--size", type=int, default=1000, help="architectures a sample (1000)")
@@ -55,7 +56,8 @@ def measure(table: str, args: argparse.Namespace) -> dict[str, Any]:
         rows = np.random.default_rng(seed).choice(total, args.size, replace=False) if total > args.size else slice(None)
         params = None if given.num_params is None else given.num_params[rows]
         found = compare({name: values[rows] for name, values in given.scores.items()}, given.accuracies[rows], params,
-                        choose_on=args.choose_on, num_bootstrap=0, seed=seed, invalid=args.invalid)  # fmt: skip
+                        choose_on=args.choose_on, num_bootstrap=0, seed=seed, invalid=args.invalid,
+                        direction=args.direction)  # fmt: skip
         for entry in found.measured:
             rhos[entry.method].append(entry.spearman)
         chosen.append(found.choice.proxies)

@@ -4,9 +4,9 @@
 
 No network runs: scores and accuracies are read from the tables of the package. Every seed searches the 7,108 cells that
 have published scores of proxies; --cells=table takes all 12,134 with known accuracy, of which the others have no score
-and are never chosen by one. Regret is the best CIFAR-10 test accuracy of the 12,134 cells less that of the cell that the
-search puts first, in percentage points; with --trained=K, of the best of the K that it puts first. One search of the
-largest budget gives the smaller ones: its first so many cells, ranked among themselves.
+and are never chosen by one. Regret is the best CIFAR-10 test accuracy of the 12,134 cells less that of the cell that
+the search puts first, in percentage points; with --trained=K, of the best of the K that it puts first. One search of
+the largest budget gives the smaller ones: its first so many cells, ranked among themselves.
 
 Scores: `single`, the proxy with the best Spearman correlation on 1,000 random cells of the seed; `libra`, three proxies
 that LIBRA chooses on the same cells, merged by rank; `ranksum`, all proxies merged by rank; `random`, a random number a
@@ -137,8 +137,8 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def show(rows: list[dict[str, Any]], args: argparse.Namespace, cells: int) -> None:
     frame = pd.DataFrame(rows)
-    print(f"Regret on NAS-Bench-201, CIFAR-10 test, percentage points; mean +- standard deviation over {args.seeds} seeds;"
-          f" {cells:,} cells; best of {args.trained} put first; {parallel.device_summary()}")  # fmt: skip
+    print(f"Regret on NAS-Bench-201, CIFAR-10 test, percentage points; mean +- standard deviation over {args.seeds}"
+          f" seeds; {cells:,} cells; best of {args.trained} put first; {parallel.device_summary()}")  # fmt: skip
     for budget, part in frame.groupby("budget"):
         print(f"\n{budget} cells scored")
         grouped = part.groupby(["algorithm", "objective"], sort=False)["regret"]

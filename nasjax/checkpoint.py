@@ -89,7 +89,7 @@ class Checkpoints:
         numbered = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(arrays))}
         shapes = {name: [array.dtype.name, *array.shape] for name, array in numbered.items()}
         texts = {"meta": dict(meta), "shapes": shapes}
-        state, text = ocp.args.StandardSave(numbered), ocp.args.JsonSave(texts)  # type: ignore[call-arg]
+        state, text = ocp.args.StandardSave(numbered), ocp.args.JsonSave(texts)
         with _clear_errors(self.directory), _quiet():
             self._manager.save(step, args=ocp.args.Composite(state=state, texts=text))
             self._manager.wait_until_finished()
@@ -115,18 +115,18 @@ class Checkpoints:
         """
         import orbax.checkpoint as ocp
 
-        structure = jax.tree.structure(like)
+        leaves, structure = jax.tree.flatten(like)
         failure: Exception | None = None
         for step in reversed(self.steps()):
             try:
                 texts = self._texts(step)
-                if len(texts["shapes"]) != structure.num_leaves:
-                    raise ValueError(f"{len(texts['shapes'])} arrays, expected {structure.num_leaves}")
+                if len(texts["shapes"]) != len(leaves):
+                    raise ValueError(f"{len(texts['shapes'])} arrays, expected {len(leaves)}")
                 wanted = {name: np.zeros(shape, kind) for name, (kind, *shape) in texts["shapes"].items()}
                 with _quiet():
-                    args = ocp.args.StandardRestore(wanted)  # type: ignore[call-arg]
+                    args = ocp.args.StandardRestore(wanted)
                     found = self._manager.restore(step, args=ocp.args.Composite(state=args))["state"]
-                arrays = [np.asarray(found[str(i)]) for i in range(structure.num_leaves)]
+                arrays = [np.asarray(found[str(i)]) for i in range(len(leaves))]
                 return Saved(step, jax.tree.unflatten(structure, arrays), dict(texts["meta"]))
             except _UNREADABLE as error:
                 failure = error

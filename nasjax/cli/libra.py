@@ -56,6 +56,8 @@ class LibraCommandConfig(common.CommandConfig):
     margin: float = option(0.1, "Candidates correlate at most this much worse than the best proxy.", section=_RULE)
     bias: str = option("params", "What the third proxy's bias is measured by: params, or a column of the table.",
                        section=_RULE)
+    direction: str = option("given", "given takes scores as they are, higher is better; data turns a proxy round that"
+                            " correlates negatively on the table.", section=_RULE, choices=("given", "data"))
     aggregation: str = option("ranksum", "How the three become one score.", section=_RULE,
                               choices=("ranksum", "logrank", "denserank", "product", "vote"))
     entropy: str = option("plugin", "Estimator of entropies.", section=_RULE, choices=("plugin", "miller_madow"))
@@ -84,9 +86,9 @@ def main(config: LibraCommandConfig) -> None:
     if (workdir / records.CONFIG_FILENAME).exists():
         raise InputError(f"--workdir={workdir} holds a run of another command, whose files would be replaced. Use"
                          " another directory; --scores reads that run.")  # fmt: skip
-    options = LibraConfig(margin=config.margin, bias=config.bias, aggregation=config.aggregation,
-                          entropy=config.entropy, binning=config.binning, bins=config.bins,
-                          invalid=config.invalid or "raise")  # fmt: skip
+    options = LibraConfig(margin=config.margin, bias=config.bias, direction=config.direction,
+                          aggregation=config.aggregation, entropy=config.entropy, binning=config.binning,
+                          bins=config.bins, invalid=config.invalid or "raise")  # fmt: skip
     given = libra_input.read(config.table, config.scores, accuracy=config.accuracy, proxies=_words(config.proxies),
                              space=config.space, prefer=config.prefer)  # fmt: skip
     given = _sampled(given, config.sample, config.seed)

@@ -77,10 +77,11 @@ def read(
     frame, known, columns, found_space = _table(table, space or run_space or "")
     target = _target(accuracy, known, frame, table)
     notes: list[str] = []
+    mine: list[str] = []
     if own is not None:
         if built_in:
             frame = _encoded(frame, found_space)
-        frame, columns = _joined(frame, target, columns, own, prefer, notes)
+        frame, columns, mine = _joined(frame, target, columns, own, prefer, notes)
     columns = [column for column in columns if column != target]
     params = next((column for column in columns if proxy_name(column) == "params"), None)
     used = _chosen(proxies, columns)
@@ -91,8 +92,7 @@ def read(
     if strangers:
         listed = ", ".join(strangers)
         notes.append(f"Taken as proxies, though nasjax has none of these names: {listed}. --proxies chooses.")
-    if own is not None:
-        frame = _valid(frame, [column for column in used if column in own], notes)
+    frame = _valid(frame, [column for column in mine if column in used], notes)
     numbers = {column: frame[column].to_numpy("float64") for column in used}
     num_params = frame[params].to_numpy("float64") if params else _counted(found_space, list(frame["arch"]), notes)
     source = f"{table} with {scores}" if scores else table
@@ -140,8 +140,8 @@ def _encoded(frame: pd.DataFrame, space: str) -> pd.DataFrame:
 
 def _joined(
     frame: pd.DataFrame, target: str, columns: list[str], own: pd.DataFrame, prefer: str, notes: list[str]
-) -> tuple[pd.DataFrame, list[str]]:
-    """The rows that both have, with the columns of both; a proxy in both once."""
+) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """The rows that both have, with the columns of both, a proxy in both once; and the columns of one's own."""
     mine = [c for c in own.columns if c != "arch"]
     both = {proxy_name(c) for c in columns} & {proxy_name(c) for c in mine}
     if both:
@@ -153,7 +153,7 @@ def _joined(
     joined, missing = tables.join(own[["arch", *mine]], frame[["arch", target, *columns]])
     counted = f"{len(own):,} architectures scored, {len(joined):,} of them in the table"
     notes.append(f"{counted}, {missing:,} not." if missing else f"{counted}.")
-    return joined, [*columns, *mine]
+    return joined, [*columns, *mine], mine
 
 
 def _valid(frame: pd.DataFrame, columns: list[str], notes: list[str]) -> pd.DataFrame:
@@ -169,9 +169,9 @@ def _chosen(asked: Sequence[str], columns: list[str]) -> list[str]:
     """The columns asked for, by their own or the library's name; all by default."""
     names = {proxy_name(column): column for column in columns} | {column: column for column in columns}
     for name in asked:
-        if name not in names:
+        if name not in names and proxy_name(name) not in names:
             raise InputError(f"--proxies: no column {name}. {nearest(name, columns)}")
-    return list(dict.fromkeys(names[name] for name in asked)) or columns
+    return list(dict.fromkeys(names.get(name) or names[proxy_name(name)] for name in asked)) or columns
 
 
 def _counted(space: str, archs: list[str], notes: list[str]) -> np.ndarray | None:

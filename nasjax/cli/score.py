@@ -135,11 +135,11 @@ def ranking_proxy(config: ScoreConfig, names: list[str]) -> str:
     return config.rank_by
 
 
-def make_space(config: ScoreConfig, batches: Any) -> Any:
+def make_space(config: Any, batches: Any) -> Any:
     """Builds the search space for the images.
 
     Args:
-      config: names the space and its options.
+      config: a `ScoreConfig` or another one that names the space, its options and the images.
       batches: give the number of classes and the image size where the options do not.
 
     Returns:

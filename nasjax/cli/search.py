@@ -23,9 +23,8 @@ import jax
 
 import nasjax
 from nasjax import parallel, search
-from nasjax.cli import common, pruning, score, search_results
+from nasjax.cli import accuracies, common, pruning, score, search_results
 from nasjax.cli.common import option
-from nasjax.data import tables
 from nasjax.search import TableObjective, registry
 from nasjax.search.proxy_objective import ProxyObjective
 from nasjax.types import InputError
@@ -75,9 +74,9 @@ class SearchConfig(common.RunConfig):
                                      kind=float, minimum=0)
     max_flops: float | None = option(None, "Largest number of multiply-adds for one image.", section=_LIMITS,
                                      kind=float, minimum=0)
-    latency: str = option("", "CSV file of measured latencies: a column arch and that of latency_column.",
-                          section=_LIMITS)
-    latency_column: str = option("latency", "Column of the latencies.", section=_LIMITS)
+    latency: str = option("", "CSV file of measured latencies, with a column arch; or cifar10, cifar100, imagenet16 for"
+                          " those of HW-NAS-Bench on nasbench201 (built in).", section=_LIMITS)
+    latency_column: str = option("latency", "Column of the latencies, such as raspi4_latency.", section=_LIMITS)
     max_latency: float | None = option(None, "Largest latency, in the unit of the file.", section=_LIMITS, kind=float,
                                        minimum=0)
     data: str = option("photos", "Images: photos (built in), npz:FILE[#split], folder:DIR (a folder a class), noise.",
@@ -191,7 +190,9 @@ def check_goal(config: SearchConfig) -> None:
         raise InputError(f"--proxies, --selection and --table say what to maximise; {given} of the first two is given."
                          " Give exactly one, as in --proxies=zico.")
     if config.selection:
-        search.Selection.load(config.selection)
+        chosen = search.Selection.load(config.selection)
+        if chosen.space and chosen.space != config.space:
+            common.note(f"The selection was made on {chosen.space}; the search is in {config.space}.")
     else:
         nasjax.proxies.parse(config.proxies, preset=config.preset)
     _weights(config)
@@ -215,9 +216,31 @@ def constraints(config: SearchConfig) -> tuple[search.Limits, tuple[str, ...], M
         if config.max_latency is not None or "latency" in costs:
             raise InputError("--latency is missing: name the CSV file of measured latencies.")
         return search.Limits(**bounds), costs, {}
-    limit = search.TableLimit.of(tables.load(config.latency), config.latency_column, maximum=config.max_latency)
+    table = latencies(config)
+    limit = search.TableLimit.of(table, config.latency_column, maximum=config.max_latency)
     limits = search.Limits(**bounds, tables=(limit,) if config.max_latency is not None else ())
     return limits, costs, {"latency": limit.values}
+
+
+def latencies(config: SearchConfig) -> Any:
+    """The table of latencies, built in or a file.
+
+    Args:
+      config: the options.
+
+    Returns:
+      pandas table with a column ``arch``.
+
+    Raises:
+      InputError: there is no such table.
+    """
+    built_in = nasjax.data.hardware.DATASETS.get(config.space, ())
+    if config.latency in built_in:
+        return nasjax.data.latency(config.space, config.latency)
+    if not pathlib.Path(config.latency).suffix:
+        known = f"{', '.join(built_in)}, or" if built_in else f"{config.space} has no built-in ones;"
+        raise InputError(f"--latency={config.latency}: allowed: {known} a CSV file with a column arch.")
+    return accuracies.load(config.latency, config.space)
 
 
 def make_space(config: SearchConfig, batches: Any) -> Any:
@@ -259,7 +282,7 @@ def make_objective(config: SearchConfig, space: Any, batches: Any, key: jax.Arra
         if config.proxies or config.selection:
             raise InputError("--table stands in place of --proxies and --selection. Leave the others out.")
         columns = [name.strip() for name in config.column.split(",") if name.strip()]
-        table = tables.load(config.table)
+        table = accuracies.load(config.table, config.space)
         if not columns:
             known = ", ".join(str(name) for name in table.columns if name != "arch")
             raise InputError(f"--column is missing: which column of {config.table} to maximise. It has {known}.")

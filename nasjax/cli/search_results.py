@@ -30,7 +30,7 @@ def show(console: Console, found: SearchResult, *, top: int) -> None:
       found: result of the search.
       top: rows of the ranking.
     """
-    i = found.index
+    i = found.best_index
     lines = {
         "Found": found.encoding,
         "Parameters": f"{found.num_params:,}",
@@ -98,7 +98,7 @@ def write(workdir: pathlib.Path, found: SearchResult, facts: Mapping[str, str]) 
 
 def summary(found: SearchResult) -> dict[str, Any]:
     """The result as JSON holds it; numbers that are none are null."""
-    i = found.index
+    i = found.best_index
     return {
         "arch": found.encoding,
         "params": found.num_params,

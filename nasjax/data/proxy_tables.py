@@ -51,7 +51,7 @@ class ProxyTable(NamedTuple):
       accuracies: columns of accuracies; the first is the usual target.
       proxies: columns of scores, by the names of their publication ("jacov" is ``jacob_cov`` here); higher is better.
         ``params`` and ``flops`` are in millions.
-      table: ``arch`` (as the space writes it; for NAS-Bench-101 as published, since rows may prune to the same cell), the
+      table: ``arch`` (as the space writes it; for NAS-Bench-101 as published, as rows may prune to the same cell), the
         accuracies and the proxies; a row an architecture.
     """
 

@@ -9,6 +9,8 @@ from nasjax.search.libra_config import LibraConfig as LibraConfig
 from nasjax.search.limits import Limits as Limits
 from nasjax.search.limits import TableLimit as TableLimit
 from nasjax.search.objectives import FunctionObjective as FunctionObjective
+from nasjax.search.objectives import Objective as Objective
+from nasjax.search.objectives import Outcome as Outcome
 from nasjax.search.objectives import TableObjective as TableObjective
 from nasjax.search.objectives import WeightedObjective as WeightedObjective
 from nasjax.search.proxy_objective import ProxyObjective as ProxyObjective

@@ -78,10 +78,10 @@ def aggregate(
     if kind == "ranksum":  # summed as halves of whole numbers, so that ties are exact
         return ranks(values).sum(0) / number
     if kind == "logrank":
-        return np.log(ranks(values) / number).sum(0)
+        return _exact_ties(np.log(ranks(values) / number).sum(0))
     if kind == "denserank":
         dense = _dense(values)
-        return (dense / dense.max(1, keepdims=True)).sum(0)
+        return _exact_ties((dense / dense.max(1, keepdims=True)).sum(0))
     return _product(values) if kind == "product" else _votes(values)
 
 
@@ -141,6 +141,11 @@ def column(values: Any, name: str) -> np.ndarray:
 def _dense(values: np.ndarray) -> np.ndarray:
     """Ranks without gaps, from 1 up, float64 [rows, n]."""
     return np.stack([np.unique(row, return_inverse=True)[1].reshape(-1) + 1.0 for row in values])
+
+
+def _exact_ties(total: np.ndarray) -> np.ndarray:
+    """Sums without their last digits: equal ranks in another order are a tie, not a matter of rounding."""
+    return np.round(total, 12)
 
 
 def _product(values: np.ndarray) -> np.ndarray:

@@ -19,13 +19,13 @@ class History(NamedTuple):
     orders of magnitude, and ranks change as a set of proxies is ranked anew within all that was scored.
 
     Attributes:
-      archs: int32 [N, g]; rows from ``count`` on are zero.
+      archs: int32 [N, g]; rows from ``filled`` on are zero.
       scores: float32 [N]; 0 for the lowest distinct score, 1 for the next and so on; -inf for architectures that are
-        invalid, and from ``count`` on.
+        invalid, and from ``filled`` on.
       costs: float32 [N, c]; ranks of what is to be small, in the same form.
-      generation: int32 [N]; when each was scored, -1 from ``count`` on.
+      generation: int32 [N]; when each was scored, -1 from ``filled`` on.
       proposed: bool [N]; whether the algorithm asked for it; others were drawn at random.
-      count: int32 [].
+      filled: int32 [], how many rows are used.
     """
 
     archs: Array
@@ -33,7 +33,7 @@ class History(NamedTuple):
     costs: Array
     generation: Array
     proposed: Array
-    count: Array
+    filled: Array
 
 
 class Algorithm(NamedTuple):

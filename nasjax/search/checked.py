@@ -72,7 +72,7 @@ def checked(scores: Mapping[str, Any], accuracies: Any, num_params: Any, config:
     if flat:
         raise InputError(f"{', '.join(flat)}: the same value for all {number} architectures, so no correlation is "
                          "defined; allowed: columns that differ; do: leave them out")  # fmt: skip
-    return Checked({name: table[name] for name in columns}, *(table[name] for name in _OTHERS), kept)
+    return Checked({name: table[name] for name in columns}, table["accuracies"], table["num_params"], kept)
 
 
 def _feature(columns: Mapping[str, np.ndarray], num_params: Any, config: LibraConfig) -> np.ndarray:

@@ -27,7 +27,8 @@ class Choice(NamedTuple):
 
     Attributes:
       proxies: z1, z2 and z3; fewer where too few lie within the margin.
-      signs: +1 or -1 a chosen proxy: the sign of its correlation.
+      signs: +1 or -1 a chosen proxy: what its score is multiplied by, so that it correlates positively.
+      directions: proxy -> +1, or -1 where ``direction="data"`` turned it round; what follows is of the turned scores.
       candidates: the proxies within the margin of z1, in the order of the table.
       spearman: proxy -> Spearman's correlation with accuracy.
       gains: proxy other than z1 -> IG(h) = H(y | z1) - H(y | z1, h), bits.
@@ -44,6 +45,7 @@ class Choice(NamedTuple):
 
     proxies: tuple[str, ...]
     signs: tuple[int, ...]
+    directions: dict[str, int]
     candidates: tuple[str, ...]
     spearman: dict[str, float]
     gains: dict[str, float]
@@ -56,6 +58,21 @@ class Choice(NamedTuple):
     score: np.ndarray
     rho: float
     config: LibraConfig
+
+    @property
+    def z1(self) -> str:
+        """The proxy of the highest correlation."""
+        return self.proxies[0]
+
+    @property
+    def z2(self) -> str | None:
+        """The candidate that adds least information; None without candidates."""
+        return self.proxies[1] if len(self.proxies) > 1 else None
+
+    @property
+    def z3(self) -> str | None:
+        """The remaining candidate whose bias is nearest to that of the accuracies; None without one."""
+        return self.proxies[2] if len(self.proxies) > 2 else None
 
     def table(self) -> pd.DataFrame:
         """The reasoning as a table.
@@ -119,6 +136,7 @@ class Choice(NamedTuple):
             "roles": dict(zip(ROLES, self.proxies, strict=False)),
             "architectures": int(self.kept.sum()),
             "spearman_of_the_merged_score": self.rho,
+            "directions": self.directions,
             "candidates": list(self.candidates),
             "spearman": self.spearman,
             "gains": self.gains,
@@ -185,13 +203,15 @@ def choose(table: Checked, config: LibraConfig) -> Choice:
       The choice.
     """
     y, bins = table.accuracies, config.bins or default_bins(len(table.accuracies))
-    rho = {name: metrics.spearman(values, y) for name, values in table.scores.items()}
-    biases = {name: metrics.spearman(values, table.feature) for name, values in table.scores.items()}
+    turn = directions(table, config)
+    scores = {name: values * turn[name] for name, values in table.scores.items()}
+    rho = {name: metrics.spearman(values, y) for name, values in scores.items()}
+    biases = {name: metrics.spearman(values, table.feature) for name, values in scores.items()}
     accuracy_bias = metrics.spearman(y, table.feature)
     z1 = max(rho, key=lambda name: -2.0 if np.isnan(rho[name]) else rho[name])  # NaN: constant in a part of a table
     candidates = tuple(name for name in rho if name != z1 and rho[z1] - config.margin < rho[name])
 
-    cells = {name: binned(values, bins, binning=config.binning) for name, values in table.scores.items()}
+    cells = {name: binned(values, bins, binning=config.binning) for name, values in scores.items()}
     truth = binned(y, bins, binning=config.binning)
 
     def bits(*columns: np.ndarray) -> float:
@@ -209,13 +229,28 @@ def choose(table: Checked, config: LibraConfig) -> Choice:
     rest = {name: abs(accuracy_bias - biases[name]) for name in candidates if name not in chosen}
     if rest:
         chosen.append(_least(rest))
-    signs = tuple(-1 if rho[name] < 0 else 1 for name in chosen)
+    signs = tuple(-turn[name] if rho[name] < 0 else turn[name] for name in chosen)
     score = aggregate({name: table.scores[name] for name in chosen}, kind=config.aggregation, signs=signs)
     return Choice(
-        proxies=tuple(chosen), signs=signs, candidates=candidates, spearman=rho, gains=gains, biases=biases,
-        accuracy_bias=accuracy_bias, entropy=bits(truth), conditional=conditional, bins=bins, kept=table.kept,
-        score=score, rho=metrics.spearman(score, y), config=config,
+        proxies=tuple(chosen), signs=signs, directions=turn, candidates=candidates, spearman=rho, gains=gains,
+        biases=biases, accuracy_bias=accuracy_bias, entropy=bits(truth), conditional=conditional, bins=bins,
+        kept=table.kept, score=score, rho=metrics.spearman(score, y), config=config,
     )  # fmt: skip
+
+
+def directions(table: Checked, config: LibraConfig) -> dict[str, int]:
+    """What the scores of each proxy are multiplied by.
+
+    Args:
+      table: the scores.
+      config: says whether the table decides.
+
+    Returns:
+      proxy -> +1, or -1 where it correlates negatively and ``direction`` is "data".
+    """
+    if config.direction == "given":
+        return dict.fromkeys(table.scores, 1)
+    return {h: -1 if metrics.spearman(x, table.accuracies) < 0 else 1 for h, x in table.scores.items()}
 
 
 def _least(values: Mapping[str, float]) -> str:

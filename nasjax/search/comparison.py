@@ -187,7 +187,7 @@ def _parts(table: Checked, choose_on: int, seed: int) -> tuple[Checked, Checked]
 
 def _own(method: str, scores: Mapping[str, Any]) -> tuple[str, ...]:
     """A published method's own proxies, as the table calls them; none where it lacks some."""
-    names = {proxy_name(name): name for name in reversed(scores)}
+    names = {proxy_name(name): name for name in scores}
     for parts in _PARTS.get(method, ()):
         if all(part in names for part in parts):
             return tuple(names[part] for part in parts)
@@ -202,22 +202,23 @@ def _members(method: str, table: Checked, choice: Choice) -> tuple[tuple[str, ..
         return choice.proxies[:2], choice.signs[:2]
     if method == "best_single":
         return choice.proxies[:1], choice.signs[:1]
+    turn = choice.directions
     if method == "best_pair":
-        pair = _best_pair(table)
-        return pair, (1,) * len(pair)
+        pair = _best_pair(table, turn)
+        return pair, tuple(turn[name] for name in pair)
     own = _own(method, table.scores)
     if method == "az_nas" and not own:
         raise InputError(f"az_nas merges {', '.join(_PARTS['az_nas'][0])}; the table has {', '.join(table.scores)}; "
                          "do: score these too, or take logrank, its rule on all proxies")  # fmt: skip
     members = own or tuple(table.scores)
-    return members, (1,) * len(members)
+    return members, tuple(turn[name] for name in members)
 
 
-def _best_pair(table: Checked) -> tuple[str, ...]:
+def _best_pair(table: Checked, turn: Mapping[str, int]) -> tuple[str, ...]:
     pairs = itertools.combinations(table.scores, 2)
 
     def rho(pair: tuple[str, str]) -> float:
-        merged = aggregate({name: table.scores[name] for name in pair})
+        merged = aggregate({name: table.scores[name] for name in pair}, signs=[turn[name] for name in pair])
         found = metrics.spearman(merged, table.accuracies)
         return -2.0 if np.isnan(found) else found
 

@@ -71,8 +71,8 @@ def aging(space: Any, config: AgingConfig) -> Algorithm:
     def ask(key: Array, state: PyTree, history: History) -> Array:
         del state
         draw, move = jax.random.split(key)
-        alive = jnp.minimum(config.population, history.count)
-        youngest = jax.random.randint(draw, (config.children, config.sample), history.count - alive, history.count)
+        alive = jnp.minimum(config.population, history.filled)
+        youngest = jax.random.randint(draw, (config.children, config.sample), history.filled - alive, history.filled)
         scores = history.scores[youngest]
         parents = jnp.take_along_axis(youngest, jnp.argmax(scores, 1, keepdims=True), 1)[:, 0]
         return mutate(jax.random.split(move, config.children), history.archs[parents])

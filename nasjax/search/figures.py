@@ -68,7 +68,7 @@ def front_figure(result: SearchResult, cost: str, *, theme: Theme = "light") -> 
     front = result.front
     axis.step(x[front], y[front], where="post", color=palette.accents[1], linewidth=1.6)
     axis.scatter(x[front], y[front], s=26, color=palette.accents[1], linewidths=0, zorder=3)
-    best = result.index
+    best = result.best_index
     axis.scatter(x[best], y[best], s=110, facecolors="none", edgecolors=palette.ink, linewidths=1.6, zorder=4)
     low = np.quantile(y[good], 0.02)
     room = max(y[good].max() - low, 1e-12)

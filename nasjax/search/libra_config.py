@@ -23,6 +23,8 @@ class LibraConfig:
       binning: "width" as NAS-Bench-Suite-Zero, or "frequency", under which z2 is nearly z1 again.
       bias: what rankings are biased towards: "params", the numbers given as ``num_params`` (the paper's choice), or the
         name of a column of scores, such as "flops".
+      direction: "given": scores are taken as they are, higher is better, as in the paper; "data": a proxy that
+        correlates negatively on this table, as fisher on the autoencoder of TransNAS, is turned round first.
       aggregation: how z1, z2 and z3 become one score, see ``aggregate``. The paper does not say; sums of ranks are
         what reaches its numbers.
       invalid: what NaN and infinite values mean: "raise" refuses them, "drop" leaves those architectures out,
@@ -34,6 +36,7 @@ class LibraConfig:
     bins: int | None = None
     binning: str = "width"
     bias: str = "params"
+    direction: str = "given"
     aggregation: str = "ranksum"
     invalid: str = "raise"
 
@@ -44,7 +47,8 @@ class LibraConfig:
             raise InputError(f"margin={self.margin!r}; allowed: a number above 0, 0.1 in the paper; do: choose another")
         if self.bins is not None and (type(self.bins) is not int or self.bins < 2):
             raise InputError(f"bins={self.bins!r}; allowed: None, or a whole number from 2 up; do: choose another")
-        words = {"entropy": ESTIMATORS, "binning": BINNINGS, "aggregation": KINDS, "invalid": INVALID}
+        words = {"entropy": ESTIMATORS, "binning": BINNINGS, "direction": DIRECTIONS, "aggregation": KINDS,
+                 "invalid": INVALID}  # fmt: skip
         for name, allowed in words.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}={getattr(self, name)!r}; {_nearest(getattr(self, name), allowed)}")
@@ -69,6 +73,7 @@ class LibraConfig:
         return cls(**options)
 
 
+DIRECTIONS = ("given", "data")
 INVALID = ("raise", "drop", "suite")
 
 

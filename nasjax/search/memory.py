@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from nasjax.search.base import History
@@ -109,14 +110,9 @@ class Memory:
         costs = np.zeros((size, len(goals)), np.float32)
         for i, goal in enumerate(goals):
             costs[: self.count, i] = _dense(np.nan_to_num(self.costs[: self.count, goal], nan=np.inf))
-        return History(
-            self.archs.copy(),
-            ranked,
-            costs,
-            self.generation.copy(),
-            self.proposed.copy(),
-            np.int32(self.count),
-        )  # type: ignore[arg-type]
+        # Copies: JAX may read the memory of an array later than it is given.
+        copies = [self.archs, ranked, costs, self.generation, self.proposed, np.int32(self.count)]
+        return History(*(jnp.array(array) for array in copies))
 
 
 def evaluate(objective: Objective, space: Any, archs: np.ndarray, progress: Any = None) -> tuple[np.ndarray, Outcome]:

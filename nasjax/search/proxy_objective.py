@@ -13,7 +13,8 @@ import numpy as np
 from nasjax.proxies import population, registry
 from nasjax.proxies.base import Proxy
 from nasjax.proxies.score import check_batches, score
-from nasjax.search.objectives import Outcome, Progress, check_weights, joined, merge
+from nasjax.search.merging import check_weights, merge
+from nasjax.search.objectives import Outcome, Progress, joined
 from nasjax.search.selection import Selection
 from nasjax.spaces.base import check_key
 

@@ -48,7 +48,7 @@ class SearchResult(NamedTuple):
     stopped: str = ""
 
     @property
-    def index(self) -> int:
+    def best_index(self) -> int:
         """Position of the best architecture; the earlier one among equals."""
         if not self.valid.any():
             reason = next((r for r in self.reasons if r), "no reason given")
@@ -61,28 +61,28 @@ class SearchResult(NamedTuple):
     @property
     def best(self) -> np.ndarray:
         """The best architecture, int32 [g]."""
-        found: np.ndarray = self.archs[self.index]
+        found: np.ndarray = self.archs[self.best_index]
         return found
 
     @property
     def encoding(self) -> str:
         """Its official encoding."""
-        return self.encodings[self.index]
+        return self.encodings[self.best_index]
 
     @property
     def score(self) -> float:
         """Its score."""
-        return float(self.scores[self.index])
+        return float(self.scores[self.best_index])
 
     @property
     def num_params(self) -> int:
         """Its trainable parameters."""
-        return int(self.costs["params"][self.index])
+        return int(self.costs["params"][self.best_index])
 
     @property
     def flops(self) -> int:
         """Its multiply-adds for one image."""
-        return int(self.costs["flops"][self.index])
+        return int(self.costs["flops"][self.best_index])
 
     @property
     def front(self) -> np.ndarray:

@@ -248,9 +248,10 @@ def _restored(setting: _Setting, store: Checkpoints, state: _State, memory: Memo
     saved = store.restore((state.algorithm, memory.arrays()))
     assert saved is not None
     own, arrays = saved.arrays
-    kept = Memory(**{n: np.array(a) for n, a in arrays.items()}, reasons=list(saved.meta["reasons"]))
-    kept.count = int(saved.meta["count"])
-    return _State(own, int(saved.meta["generation"]), float(saved.meta["elapsed"])), kept
+    for name, array in arrays.items():
+        getattr(memory, name)[:] = array
+    memory.reasons, memory.count = list(saved.meta["reasons"]), int(saved.meta["count"])
+    return _State(own, int(saved.meta["generation"]), float(saved.meta["elapsed"])), memory
 
 
 def check_same(now: dict[str, Any], there: Mapping[str, Any], where: str) -> None:

@@ -139,7 +139,7 @@ def es(space: Any, config: EsConfig) -> Algorithm:
 
         updates, optimizer = transformation.update(jax.grad(loss)(state.logits), state.optimizer, state.logits)
         logits = optax.apply_updates(state.logits, updates)
-        return EsState(logits, optimizer)  # type: ignore[arg-type]
+        return EsState(logits, optimizer)
 
     options = dataclasses.asdict(config)
     if not isinstance(config.optimizer, str):

@@ -33,8 +33,8 @@ def scored(tmp_path):
     rows = published()
     frame = rows[["arch"]].assign(lswag=rows["cifar10_valid"] ** 2, nwot=np.arange(60.0), valid=True, reason="")
     frame.iloc[0, 3:] = [False, "no path from input to output"]
-    stranger = pd.DataFrame({"arch": ["|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"], "lswag": [1.0], "nwot": [1.0],
-                             "valid": [True], "reason": [""]})  # fmt: skip
+    stranger = pd.DataFrame({"arch": ["|none~0|+|none~0|none~1|+|none~0|none~1|skip_connect~2|"], "lswag": [1.0],
+                             "nwot": [1.0], "valid": [True], "reason": [""]})  # fmt: skip
     pd.concat([frame, stranger]).to_csv(folder / "scores.csv", index=False)
     config = {"space": "nasbench201", "proxies": "lswag:var_of=signed,nwot", "preset": "nbsz"}
     (folder / "config.json").write_text(json.dumps(config))
@@ -150,7 +150,8 @@ def test_sample_and_held_out_architectures(tmp_path, capsys):
         (("--workdir=OUT", "--space=nasbench"), "--space=nasbench: Did you mean"),
         (("--workdir=OUT", "--methods=libra,votes"), "did you mean vote"),
         (("--workdir=OUT", "--invalid=ignore"), "Allowed: raise, drop, suite"),
-        (("--workdir=OUT", "--scores=OUT/none"), "No score store"),
+        (("--workdir=OUT", "--scores=OUT/none"), "no such file. Run launch.score"),
+        (("--workdir=OUT", "--scores=EMPTY"), "No score store in"),
         (("--workdir=OUT", "--scores=OTHER"), "none of the 30 architectures is in the table"),
         (("--workdir=OUT", "--table=nasbench201"), "holds no scores beside cifar10_test"),
         (("--workdir=SCORED",), "holds a run of another command"),
@@ -161,7 +162,7 @@ def test_bad_input_says_what_to_do(tmp_path, scored, flags, message):
     holes[3] = np.nan
     mine = write(tmp_path / "mine.csv", top1=np.arange(30.0), nwot=np.arange(30.0) % 7, holes=holes, flat=np.ones(30))
     other = write(tmp_path / "other.csv", zico=np.arange(30.0))
-    words = {"OUT": tmp_path / "out", "MINE": mine, "OTHER": other, "SCORED": scored}
+    words = {"OUT": tmp_path / "out", "MINE": mine, "OTHER": other, "SCORED": scored, "EMPTY": tmp_path}
     for word, value in words.items():
         flags = [flag.replace(word, str(value)) for flag in flags]
     with pytest.raises(InputError, match=message):

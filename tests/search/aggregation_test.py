@@ -23,6 +23,15 @@ def test_log_ranks():
     np.testing.assert_allclose(aggregate({"a": A, "b": B}, kind="logrank"), expected)
 
 
+def test_equal_ranks_in_another_order_tie():
+    rng = np.random.default_rng(6)
+    columns = [rng.permutation(1000).astype(float) for _ in range(3)]
+    for kind in ("ranksum", "logrank", "denserank"):
+        one = aggregate(dict(zip("abc", columns, strict=True)), kind=kind)
+        other = aggregate(dict(zip("abc", columns[::-1], strict=True)), kind=kind)
+        np.testing.assert_array_equal(one, other)
+
+
 def test_dense_ranks_leave_no_gap_behind_ties():
     assert aggregate({"a": [1.0, 1.0, 1.0, 7.0]}, kind="denserank").tolist() == [0.5, 0.5, 0.5, 1.0]
     assert aggregate({"a": [1.0, 1.0, 1.0, 7.0]}, kind="ranksum").tolist() == [0.5, 0.5, 0.5, 1.0]

@@ -72,7 +72,7 @@ def test_dead_architectures_are_kept_and_never_win(found):
     assert (~found.valid).nonzero()[0].tolist() == dead
     for i in dead:
         assert found.scores[i] == -np.inf and "no path" in found.reasons[i]
-    assert found.valid[found.index]
+    assert found.valid[found.best_index]
 
 
 def test_the_key_decides(name, found):

@@ -53,7 +53,7 @@ def test_agrees_with_a_plain_implementation(seed):
     scores, y, params = table(seed=seed)
     chosen, candidates, gains, bias = plain(scores, y, params, margin=0.5)
     found = libra(scores, y, params, margin=0.5)
-    assert found.proxies == chosen and found.candidates == candidates
+    assert found.proxies == chosen == (found.z1, found.z2, found.z3) and found.candidates == candidates
     assert found.gains == pytest.approx(gains, abs=1e-9) and found.biases == pytest.approx(bias, abs=1e-9)
     ranks = sum(stats.rankdata(scores[name]) for name in chosen)
     np.testing.assert_allclose(found.score, ranks / len(y))
@@ -91,7 +91,8 @@ def test_table_rows_and_selection_hold_the_reasons():
 
 def test_the_margin_is_open_and_few_candidates_give_fewer_proxies():
     scores, y, params = table()
-    assert libra(scores, y, params, margin=0.001).proxies == ("best",)
+    alone = libra(scores, y, params, margin=0.001)
+    assert (alone.z1, alone.z2, alone.z3) == ("best", None, None) and alone.proxies == ("best",)
     gap = libra(scores, y, params).spearman
     two = libra(scores, y, params, margin=gap["best"] - gap["near"] + 1e-9)
     assert two.proxies == ("best", "near") and two.candidates == ("near",)
@@ -109,6 +110,19 @@ def test_options_change_what_they_say():
     assert by_other.biases["other"] == pytest.approx(1) and by_other.accuracy_bias != base.accuracy_bias
     logrank = libra(scores, y, params, margin=0.5, aggregation="logrank")
     assert logrank.proxies == base.proxies and (logrank.score <= 0).all()
+
+
+def test_direction_of_the_data_turns_proxies_round():
+    scores, y, params = table()
+    base = libra(scores, y, params, margin=0.5)
+    opposite = scores | {"best": -scores["best"], "other": -scores["other"]}
+    turned = libra(opposite, y, params, margin=0.5, direction="data")
+    assert turned.proxies == base.proxies and turned.directions == {
+        "best": -1, "near": 1, "params": 1, "other": -1, "weak": 1,
+    }  # fmt: skip
+    assert turned.signs == tuple(turned.directions[name] for name in turned.proxies) and -1 in turned.signs
+    np.testing.assert_array_equal(turned.score, base.score)
+    assert libra(opposite, y, params, margin=0.5).proxies[0] == "near"
 
 
 def test_a_table_and_a_mapping_are_the_same():

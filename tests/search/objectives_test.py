@@ -7,7 +7,8 @@ import pytest
 
 import nasjax
 from nasjax.search import FunctionObjective, TableObjective, WeightedObjective, aggregate, search
-from nasjax.search.objectives import as_objective, merge
+from nasjax.search.merging import merge
+from nasjax.search.objectives import as_objective
 from nasjax.types import InputError
 
 SPACE = nasjax.get_space("nasbench201")
@@ -90,13 +91,13 @@ def test_invalid_numbers_are_kept_with_their_reason():
     bad = found.archs[:, 0] == 1
     assert bad.any() and not found.valid[bad].any() and (found.scores[bad] == -np.inf).all()
     assert all("nan" in found.reasons[i] or "no path" in found.reasons[i] for i in np.flatnonzero(bad))
-    assert not bad[found.index]
+    assert not bad[found.best_index]
 
 
 def test_nothing_valid_is_said():
     found = search(SPACE, lambda archs: np.full(len(archs), np.nan), key=KEY, algorithm="random", budget=5)
     with pytest.raises(InputError, match="none of the 5 architectures is valid"):
-        found.index  # noqa: B018
+        found.best_index  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_progress_and_table():
     assert table["front"].sum() == len(found.front) and len(table) == 30
     assert table.loc[table["score"].idxmax(), "arch"] == found.encoding
     order = found.top(3)
-    assert order[0] == found.index and (np.diff(found.scores[order]) <= 0).all()
+    assert order[0] == found.best_index and (np.diff(found.scores[order]) <= 0).all()
 
 
 def test_images_that_do_not_fit_are_refused_before_any_work(batches):
