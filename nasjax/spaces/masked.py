@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.hashing import stable_words
+from nasjax.spaces.base import architecture_keys
 from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.types import Array, InputError, LayerTable, Output, PyTree, Tap, Variables
 
@@ -190,8 +191,6 @@ class Masked(Classifier, OneProgram, abc.ABC, Generic[Base]):
 
     def architecture_keys(self, key: Array, encodings: Sequence[str]) -> Array:
         """Keys of a population; one and the same where weights are shared. See `nasjax.spaces.optional.HasKeys`."""
-        from nasjax.spaces.base import architecture_keys
-
         if not self.shared_weights:
             return architecture_keys(key, encodings)
         first, second = stable_words(self.name)
