@@ -65,7 +65,8 @@ class MaskedDarts(Masked[Any]):
 
     def is_valid(self, arch: Any) -> tuple[bool, str]:
         """Whether the output depends on the images, by any living operation."""
-        normal, reduce = (self._depends(own) for own in np.delete(np.asarray(arch) > 0, codec.NONE, -1).any(-1))
+        alive = np.delete(np.asarray(arch) > 0, codec.NONE, -1)
+        normal, reduce = (self._depends(own.any(-1)) for own in alive)
         return graph.reaches(normal, reduce, self._sizes.reductions())
 
     @staticmethod
