@@ -98,3 +98,9 @@ def test_a_supernet_without_score_is_chosen_last():
 def test_bad_options(options, match):
     with pytest.raises(InputError, match=match):
         PruneConfig(**options)
+
+
+def test_the_page_names_every_option(root):
+    page = (root / "docs" / "pruning.md").read_text(encoding="utf-8")
+    for name, field in PruneConfig.__dataclass_fields__.items():
+        assert f"| `{name}` | {str(field.default) if name != 'mixture' else '`mean`'} |" in page, name
