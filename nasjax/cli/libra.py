@@ -97,10 +97,12 @@ def main(config: LibraCommandConfig) -> None:
     if given.num_params is None and config.bias == "params":
         raise InputError("The table has no column params and its space is unknown, so biases cannot be measured. Add "
                          "the column, name the space by --space, or another column by --bias.")  # fmt: skip
-    found = comparison.compare(
-        given.scores, given.accuracies, given.num_params, methods=_words(config.methods), choose_on=config.choose_on,
-        num_bootstrap=config.bootstrap, seed=config.seed, **dataclasses.asdict(options),
-    )  # fmt: skip
+    with common.progress("Comparing", unit="method", compiles=False) as progress:
+        found = comparison.compare(
+            given.scores, given.accuracies, given.num_params, methods=_words(config.methods),
+            choose_on=config.choose_on, num_bootstrap=config.bootstrap, seed=config.seed, progress=progress,
+            **dataclasses.asdict(options),
+        )  # fmt: skip
     for text in given.notes:
         common.note(text)
     console = common.stdout()

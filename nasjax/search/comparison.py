@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -118,6 +118,7 @@ def compare(
     choose_on: int = 0,
     num_bootstrap: int = 1000,
     seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Comparison:
     """Measures LIBRA and the other aggregations on one table.
@@ -132,6 +133,7 @@ def compare(
         those that choose from many.
       num_bootstrap: resamples behind the intervals; 0 leaves them out.
       seed: of the draw and of the resamples.
+      progress: called with the number of methods done and of all.
       **options: of ``libra``.
 
     Returns:
@@ -153,11 +155,15 @@ def compare(
     choice = choose(learnt, config)
     asked = tuple(dict.fromkeys(methods)) or tuple(m for m in METHODS if m != "az_nas" or _own(m, table.scores))
     found = []
-    for method in asked:
+    for done, method in enumerate(asked):
+        if progress is not None:
+            progress(done, len(asked))
         proxies, signs = _members(method, learnt, choice)
         kind = config.aggregation if method in ("libra", "libra_z1z2") else _KIND.get(method, "ranksum")
         score = aggregate({name: tested.scores[name] for name in proxies}, kind=kind, signs=signs)
         found.append(_measure(method, proxies, signs, kind, score, tested.accuracies, num_bootstrap, seed))
+    if progress is not None:
+        progress(len(asked), len(asked))
     found.sort(key=lambda entry: -np.nan_to_num(entry.spearman, nan=-2.0))
     return Comparison(
         tuple(found), choice, tested.accuracies, len(learnt.accuracies), len(tested.accuracies), choose_on > 0,

@@ -97,21 +97,19 @@ def graph_figure(graph: Graph, *, theme: Theme = "light") -> Figure:
     axis.set_axis_off()
     axis.set_xlim(x.min() - 0.6, x.max() + 0.6)
     axis.set_ylim(y.min() - 0.7, y.max() + 0.7)
+    around = 0
     for source, target in graph.edges:
-        straight = abs(y[source] - y[target]) <= 1.01 or abs(x[source] - x[target]) > 0.3
-        axis.annotate(
-            "",
-            (x[target], y[target] + _EDGE),
-            (x[source], y[source] - _EDGE),
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": palette.muted,
-                "linewidth": 1.0,
-                "shrinkA": 0,
-                "shrinkB": 0,
-                "connectionstyle": f"arc3,rad={0.0 if straight else 0.45}",
-            },
-        )
+        start, end = (x[source], y[source] - _EDGE), (x[target], y[target] + _EDGE)
+        style_ = {"arrowstyle": "-|>", "color": palette.muted, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
+        if y[source] <= y[target]:  # to the next column: along the gap between the two, into the side of the box
+            gap = (x[source] + x[target]) / 2 - 0.1 + 0.1 * (around % 3)
+            low, around = y[source] - 0.45 - 0.08 * (around % 3), around + 1
+            way = np.array([start, (x[source], low), (gap, low), (gap, y[target])])
+            axis.plot(*way.T, color=palette.muted, linewidth=1.0, solid_joinstyle="round")
+            start, end = (gap, y[target]), (x[target] - _half(graph.nodes[target]), y[target])
+        elif y[source] - y[target] > 1.01 and abs(x[source] - x[target]) <= 0.3:
+            style_["connectionstyle"] = "arc3,rad=0.45"  # around the boxes between
+        axis.annotate("", end, start, arrowprops=style_)
     colors = _colors(graph, palette.accents)
     for number, label in enumerate(graph.nodes):
         color = colors.get(_kind(label), palette.muted)
@@ -151,6 +149,11 @@ def layout(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
                     y[node] = -(level % _ROWS)
             left += wide + 0.5
     return x, y
+
+
+def _half(label: str) -> float:
+    """Half the width of a box, about, in widths of a node."""
+    return (0.052 * len(label) + 0.16) / 2
 
 
 def _kind(label: str) -> str:

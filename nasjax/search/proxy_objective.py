@@ -12,6 +12,7 @@ import numpy as np
 
 from nasjax.proxies import population, registry
 from nasjax.proxies.base import Proxy
+from nasjax.proxies.lswag import LswagConfig, from_config
 from nasjax.proxies.score import check_batches, score
 from nasjax.search.merging import check_weights, merge
 from nasjax.search.objectives import Outcome, Progress, joined
@@ -39,6 +40,7 @@ class ProxyObjective:
     weights: tuple[float, ...]
     aggregation: str = "ranksum"
     run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    _resolved: dict[Any, Proxy] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
@@ -132,8 +134,14 @@ class ProxyObjective:
     def evaluate(self, space: Any, archs: np.ndarray, *, progress: Progress | None = None) -> Outcome:
         """Scores a population."""
         single, names = self._expanded
-        found = score(space, archs, self.batches, single, key=self.key, progress=progress, **self.run)
+        asked = [self._resolved.get((p.name, p.options), p) for p in single]
+        found = score(space, archs, self.batches, asked, key=self.key, progress=progress, **self.run)
         own = list(found.scores)  # in the order of the proxies, as names are
+        for proxy, name in zip(single, own, strict=True):
+            if name in found.intervals:  # the interval of layers is found once a search, not once a generation
+                config = LswagConfig(**dict(proxy.options))
+                config = dataclasses.replace(config, interval=found.intervals[name].interval)
+                self._resolved[proxy.name, proxy.options] = from_config(config, name=proxy.name)
         columns = np.stack([np.where(found.valid[n], found.scores[n], _marked(found.scores[n])) for n in own], 1)
         bad = {n: ~found.valid[n] for n in own}
         reasons = [joined(found.reasons[n][i] for n in own if bad[n][i]) for i in range(len(archs))]

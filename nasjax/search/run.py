@@ -73,7 +73,7 @@ def search(
       >>> import jax, nasjax
       >>> space = nasjax.get_space("nasbench201")
       >>> found = search(space, lambda archs: (archs == 3).sum(1), key=jax.random.key(0), algorithm="aging",
-      ...                budget=200, population=20, sample=5)
+      ...                budget=200, population=50, sample=10)
       >>> found.encoding
       '|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|'
     """

@@ -24,7 +24,9 @@ def table(number=300):
 
 def test_every_method_in_one_call():
     scores, y, params = table()
-    found = compare(scores, y, params, margin=0.5, num_bootstrap=50)
+    seen = []
+    found = compare(scores, y, params, margin=0.5, num_bootstrap=50, progress=lambda *counts: seen.append(counts))
+    assert seen == [(done, 10) for done in range(11)]
     assert {m.method for m in found.measured} == set(METHODS) - {"az_nas"}
     rhos = [m.spearman for m in found.measured]
     assert rhos == sorted(rhos, reverse=True)

@@ -1,5 +1,7 @@
 """The driver: proxies as objectives, what is saved, what is refused when a search goes on."""
 
+import importlib
+
 import jax
 import numpy as np
 import pytest
@@ -53,6 +55,22 @@ def test_a_score_of_a_population_is_ranked_online(batches):
     columns = np.random.default_rng(0).normal(size=(7, 2))
     ranks = columns.argsort(0).argsort(0) + 1
     np.testing.assert_allclose(objective.combine(columns), ranks.sum(1))
+
+
+def test_an_interval_of_layers_is_found_once(monkeypatch, batches):
+    score_lib = importlib.import_module("nasjax.proxies.score")  # the package has a function of that name
+    calls, profile = [], score_lib.profile_interval
+
+    def counted(*args, **options):
+        calls.append(1)
+        return profile(*args, **options)
+
+    monkeypatch.setattr(score_lib, "profile_interval", counted)
+    objective = ProxyObjective.of("lswag:interval=auto", batches, key=KEY, profile_archs=4)
+    found = search(SPACE, objective, key=KEY, algorithm="random", budget=6, batch=3)
+    assert len(calls) == 1 and found.valid.any()
+    alone = nasjax.score(SPACE, found.archs, batches, "lswag:interval=auto", key=KEY, profile_archs=4)
+    np.testing.assert_array_equal(found.scores[found.valid], alone.scores["lswag"][found.valid])
 
 
 def test_a_search_goes_on_with_its_own_settings_alone(tmp_path):
