@@ -335,7 +335,7 @@ class Darts(Classifier, OneProgram):
           InputError: the variant has a deep stem, which the supernet lacks.
         """
         if self._sizes.kind.deep:
-            raise InputError(f"darts: variant={self.variant!r} has no supernet of masks; take another variant to prune.")
+            raise InputError(f"darts: variant={self.variant!r} has no supernet of masks; prune another variant.")
         return MaskedDarts(self, mixture, shared_weights, self.precision)
 
     def inherit(self, variables: Variables, arch: Any) -> Variables:
