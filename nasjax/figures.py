@@ -7,35 +7,22 @@ display is needed. ``theme`` chooses the colours for a light or a dark page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy import stats
 
+from nasjax.figure_style import PALETTES as PALETTES
+from nasjax.figure_style import Palette as Palette
+from nasjax.figure_style import Theme as Theme
+from nasjax.figure_style import style
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
-
-Theme = Literal["light", "dark"]
-
-
-class Palette(NamedTuple):
-    """Colours of a theme, as hexadecimal strings."""
-
-    paper: str
-    ink: str
-    muted: str
-    grid: str
-    accents: tuple[str, ...]
-
-
-PALETTES: dict[str, Palette] = {
-    "light": Palette("#ffffff", "#1e2a30", "#5f6b72", "#e6e3dc", ("#0b6e78", "#c2571a", "#5b5ea6", "#8a6d1f")),
-    "dark": Palette("#1a2125", "#e8e5de", "#9aa6ac", "#2d373c", ("#56b8c1", "#ee9a61", "#a5a7ea", "#d4b65c")),
-}
 
 
 class Profile(Protocol):
@@ -193,7 +180,7 @@ def correlation_figure(table: pd.DataFrame, *, theme: Theme = "light") -> Figure
     figure = Figure(figsize=(9.0, 1.2 + len(order) * (0.2 + 0.13 * len(targets))), layout="constrained")
     figure.set_facecolor(palette.paper)
     axis = figure.subplots()
-    _style(axis, palette)
+    style(axis, palette)
     step = 0.72 / max(len(targets), 3)
     for i, target in enumerate(targets):
         rows = table[table["target"] == target]
@@ -241,7 +228,7 @@ def interval_figure(profile: Profile, *, theme: Theme = "light") -> Figure:
     figure = Figure(figsize=(8.0, 4.0), layout="constrained")
     figure.set_facecolor(palette.paper)
     axis = figure.subplots()
-    _style(axis, palette)
+    style(axis, palette)
     if profile.interval is None:
         note = "no clear peak: all layers are kept"
     else:
@@ -310,19 +297,8 @@ def _sheet(count: int, theme: Theme) -> tuple[Figure, list[Axes]]:
     for axis in axes[count:]:
         axis.remove()
     for axis in axes[:count]:
-        _style(axis, PALETTES[theme])
+        style(axis, PALETTES[theme])
     return figure, list(axes[:count])
-
-
-def _style(axis: Axes, palette: Palette) -> None:
-    axis.set_facecolor(palette.paper)
-    axis.grid(color=palette.grid, linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.tick_params(colors=palette.muted, labelsize=9, length=3, width=0.8)
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axis.spines[side].set_color(palette.grid)
 
 
 def _label(figure: Figure, x: str, y: str, theme: Theme) -> None:

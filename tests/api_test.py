@@ -27,6 +27,7 @@ PUBLIC = {
     "score",
     "score_model",
     "score_models",
+    "search",
 }
 
 # Optional parameters that may be given by position, since every call reads better so.
@@ -42,6 +43,7 @@ POSITIONAL = {
 # Modules whose every public function is for users; of the others, what their subpackage exports is.
 MODULES = {
     "nasjax.correlation",
+    "nasjax.data.proxy_tables",
     "nasjax.data.tables",
     "nasjax.figures",
     "nasjax.hashing",
@@ -102,6 +104,8 @@ DOCUMENTED = [
 ]
 # What a space does is documented once, in its base class.
 INHERITED = {f.node.name for f in FUNCTIONS if f.name.startswith("nasjax.spaces.base.SearchSpace.")}
+# So is what an objective of a search does.
+OBJECTIVE = {f.node.name for f in FUNCTIONS if f.name.startswith("nasjax.search.objectives.Objective.")}
 
 
 def parameters(function):
@@ -141,6 +145,8 @@ def test_docstrings_state_arguments_and_results():
     wrong = []
     for function in DOCUMENTED:
         if function.method and function.node.name in INHERITED and function.module != "nasjax.spaces.base":
+            continue
+        if re.search(r"\w+Objective\.\w+$", function.name) and function.node.name in OBJECTIVE:
             continue
         text = ast.get_docstring(function.node)
         if not text:

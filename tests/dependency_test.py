@@ -33,6 +33,7 @@ LAYERS = {
     "own_model": 6,
     "report": 5,  # draws what it is given
     "figures": 1,
+    "figure_style": 0,
     "correlation": 6,
     "cli": 7,
     "testing": 7,

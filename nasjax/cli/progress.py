@@ -18,13 +18,15 @@ _WINDOW = 20  # reports that the rate is measured over: old ones describe anothe
 class Rate:
     """Speed of a job whose first report states what was done before, and whose second comes after compiling."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, compiles: bool = True) -> None:
         """Starts the clock.
 
         Args:
           clock: returns seconds.
+          compiles: whether the first part waits for a compiler.
         """
         self._clock = clock
+        self._compiles = compiles
         self._begin = clock()
         self._reports: collections.deque[tuple[float, int]] = collections.deque(maxlen=_WINDOW)
         self._started = False
@@ -38,8 +40,8 @@ class Rate:
 
     @property
     def compiling(self) -> bool:
-        """Whether no part has been finished in this run."""
-        return not self._reports
+        """Whether no part has been finished in this run, because the program is compiled first."""
+        return self._compiles and not self._reports
 
     @property
     def elapsed(self) -> float:
@@ -86,6 +88,7 @@ def progress(
     title: str,
     *,
     unit: str = "architecture",
+    compiles: bool = True,
     console: Console | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Callable[[int, int], None]]:
@@ -94,6 +97,7 @@ def progress(
     Args:
       title: what is being done.
       unit: what is counted, in the singular.
+      compiles: whether the first part waits for a compiler; it is said then.
       console: where to write; standard error by default.
       clock: returns seconds.
 
@@ -102,7 +106,7 @@ def progress(
       each finished part.
     """
     console = console or Console(stderr=True)
-    rate = Rate(clock)
+    rate = Rate(clock, compiles=compiles)
     shown = _bar if console.is_terminal and not console.is_dumb_terminal else _lines
     with shown(title, unit, console, rate) as report:
         yield report

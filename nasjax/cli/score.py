@@ -146,11 +146,11 @@ def ranking_proxy(config: ScoreConfig, names: list[str]) -> str:
     return config.rank_by
 
 
-def make_space(config: ScoreConfig, batches: Any) -> Any:
+def make_space(config: Any, batches: Any) -> Any:
     """Builds the search space for the images.
 
     Args:
-      config: names the space and its options.
+      config: a `ScoreConfig` or another one that names the space, its options and the images.
       batches: give the number of classes and the image size where the options do not.
 
     Returns:
@@ -184,13 +184,31 @@ def space_options(text: str) -> dict[str, Any]:
     Raises:
       InputError: a part is of another form, or sets what has a flag of its own.
     """
+    found = pairs("space_options", text)
+    for name in found:
+        if name in ("image_size", "num_classes", "precision"):
+            raise InputError(f"--space_options={text}: {name} has a flag of its own, --{name}.")
+    return found
+
+
+def pairs(flag: str, text: str) -> dict[str, Any]:
+    """Reads the value of a flag of name=value pairs.
+
+    Args:
+      flag: its name.
+      text: pairs separated by commas.
+
+    Returns:
+      name -> whole number, number, true or false, or text.
+
+    Raises:
+      InputError: a part is of another form.
+    """
     found: dict[str, Any] = {}
     for part in (part.strip() for part in text.split(",") if part.strip()):
         name, sign, value = (word.strip() for word in part.partition("="))
         if not (name and sign and value):
-            raise InputError(f"--space_options={text}: {part!r} is not of the form name=value, as in stacks=2.")
-        if name in ("image_size", "num_classes", "precision"):
-            raise InputError(f"--space_options={text}: {name} has a flag of its own, --{name}.")
+            raise InputError(f"--{flag}={text}: {part!r} is not of the form name=value, as in stacks=2.")
         found[name] = _number(value)
     return found
 

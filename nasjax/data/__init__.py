@@ -1,7 +1,9 @@
 """Images to score with, and tables of published accuracies."""
 
+from nasjax.data import proxy_tables as proxy_tables
 from nasjax.data import tables as tables
 from nasjax.data.batches import Batches as Batches
+from nasjax.data.hardware import latency as latency
 from nasjax.data.images import CIFAR10_MEAN as CIFAR10_MEAN
 from nasjax.data.images import CIFAR10_STD as CIFAR10_STD
 from nasjax.data.images import CIFAR100_MEAN as CIFAR100_MEAN

@@ -249,7 +249,7 @@ def run_passes(
     served = passes_lib.merge(list(wanted))
     program_passes = tuple(p for p in dict.fromkeys(served.values()) if not isinstance(p, CostPass))
     images, labels = batches.stacked
-    keys = architecture_keys(key, space.encode(population))
+    keys = getattr(space, "architecture_keys", architecture_keys)(key, space.encode(population))
     count = 0
     for bound, members in by_signature(space, population):
         mapped = _program(bound, program_passes, engine, batching, chunk, devices)

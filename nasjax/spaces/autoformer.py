@@ -18,6 +18,7 @@ from nasjax.spaces import autoformer_slots as tables
 from nasjax.spaces import initial, torch_layout
 from nasjax.spaces.autoformer_network import Network
 from nasjax.spaces.checks import check_sizes, is_positive, population
+from nasjax.spaces.genes import Genes
 from nasjax.spaces.optional import WeightRoles
 from nasjax.spaces.shared import Classifier
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
@@ -141,9 +142,17 @@ class AutoFormer(Classifier):
         """Takes every part from either parent; traceable."""
         return moves.crossover(key, first, second)
 
+    def genes(self) -> Genes:
+        """Width, depth, heads and MLP ratio of every block."""
+        return moves.genes(self.choices)
+
     def neighbours(self, arch: Any) -> np.ndarray:
         """All architectures that differ in one choice, int32 [n, 2 + 2 D]."""
         return moves.neighbours(self.choices, arch)
+
+    def extremes(self) -> np.ndarray:
+        """The smallest and the largest architecture, by parameters and by multiply-adds: int32 [2, 2 + 2 D]."""
+        return moves.extremes(self.choices)
 
     def is_valid(self, arch: Any) -> tuple[bool, str]:
         """True: residual connections lead from input to output in every architecture."""

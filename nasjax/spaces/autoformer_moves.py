@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.spaces.autoformer_codec import Choices, check, split
+from nasjax.spaces.genes import Genes, even
 from nasjax.types import Array, InputError
 
 
@@ -103,6 +104,23 @@ def crossover(key: Array, first: Any, second: Any) -> Array:
     return _join(*split(mixed))
 
 
+def extremes(choices: Choices) -> np.ndarray:
+    """The architectures whose every choice is the smallest, and the largest; costs grow with each choice.
+
+    Args:
+      choices: of the space.
+
+    Returns:
+      int32 [2, 2 + 2 D].
+    """
+    rows = np.zeros((2, 2 + 2 * choices.slots), np.int32)
+    for row, end in zip(rows, (0, -1), strict=True):
+        row[0], row[1] = choices.embed_dims[end], choices.depths[end]
+        heads, tenths = row[2 : 2 + choices.slots], row[2 + choices.slots :]
+        heads[: row[1]], tenths[: row[1]] = choices.heads[end], choices.tenths[end]
+    return rows
+
+
 def neighbours(choices: Choices, arch: Any) -> np.ndarray:
     """Architectures that differ from ``arch`` in one choice.
 
@@ -149,3 +167,27 @@ def neighbours(choices: Choices, arch: Any) -> np.ndarray:
                 blocks = (slice(2 + depth, 2 + more), heads), (slice(2 + slots + depth, 2 + slots + more), tenths)
                 changed((1, more), *blocks)
     return np.stack(found) if found else np.zeros((0, len(array)), np.int32)
+
+
+def genes(choices: Choices) -> Genes:
+    """Independent choices: width, depth, heads of every block, ratio of every block; those beyond the depth are idle.
+
+    Args:
+      choices: of the space.
+
+    Returns:
+      the choices.
+    """
+    slots = choices.slots
+    values = (choices.embed_dims, choices.depths, *(choices.heads,) * slots, *(choices.tenths,) * slots)
+    sizes = tuple(len(own) for own in values)
+    table = np.array([(*own, *(own[0],) * (max(sizes) - len(own))) for own in values], np.int32)
+
+    def decode(chosen: Array) -> Array:
+        return _join(*split(jnp.asarray(table)[jnp.arange(len(sizes)), chosen]))
+
+    def encode(arch: Array) -> Array:
+        same = jnp.asarray(table) == jnp.asarray(arch, jnp.int32)[:, None]
+        return jnp.where(same.any(1), jnp.argmax(same, 1), -1).astype(jnp.int32)
+
+    return Genes(sizes, decode, encode, even(sizes))

@@ -16,7 +16,8 @@ from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, T
 class SearchSpace(Protocol):
     """A search space: a frozen object of pure functions. An architecture is an integer pytree.
 
-    Spaces are hashable and compare by value, so they may be static arguments of ``jax.jit``.
+    Spaces are hashable and compare by value, so they may be static arguments of ``jax.jit``. What a space may offer
+    beyond, such as a supernet for pruning search, is in `nasjax.spaces.optional`.
     """
 
     @property

@@ -19,9 +19,12 @@ from nasjax.spaces import darts_network as network
 from nasjax.spaces import darts_params as parameters
 from nasjax.spaces import darts_slots as places
 from nasjax.spaces import darts_supernet as supernet
+from nasjax.spaces import darts_supernet_slots as supernet_slots
 from nasjax.spaces import initial, torch_layout
 from nasjax.spaces.checks import check_sizes, population
+from nasjax.spaces.darts_masked import MaskedDarts
 from nasjax.spaces.darts_plan import VARIANTS, Sizes
+from nasjax.spaces.genes import Genes
 from nasjax.spaces.optional import OutputVisit
 from nasjax.spaces.runner import Forward, Runner
 from nasjax.spaces.shared import Classifier, OneProgram
@@ -126,9 +129,17 @@ class Darts(Classifier, OneProgram):
         """Takes each node with its two edges from either parent; traceable."""
         return moves.crossover(key, first, second)
 
+    def genes(self) -> Genes:
+        """The operation of each edge and the pair of sources of each node."""
+        return moves.genes()
+
     def neighbours(self, arch: Any) -> np.ndarray:
         """Architectures that differ in one operation or one source, int32 [n, 32]; 120 within NAS-Bench-301."""
         return graph.neighbours(arch)
+
+    def extremes(self) -> np.ndarray:
+        """Pools alone and separable 5x5 convolutions alone, with the smallest and largest costs: int32 [2, 32]."""
+        return moves.extremes()
 
     def is_valid(self, arch: Any) -> tuple[bool, str]:
         """Whether any path leads from images to output, and why not."""
@@ -276,7 +287,17 @@ class Darts(Classifier, OneProgram):
         law = initial.check_law(law)
         return supernet.init(key, self._sizes, law, jnp.zeros(()).dtype if dtype is None else dtype)
 
-    def apply_supernet(self, variables: Variables, mask: Array, images: Array, *, norm: str = "batch") -> Output:
+    def apply_supernet(
+        self,
+        variables: Variables,
+        mask: Array,
+        images: Array,
+        *,
+        norm: str = "batch",
+        tap: Tap | None = None,
+        moments: PyTree | None = None,
+        rescale: bool = False,
+    ) -> Output:
         """Forward pass of the supernet, for pruning and differentiable search.
 
         Args:
@@ -285,21 +306,37 @@ class Darts(Classifier, OneProgram):
             `nasjax.spaces.darts_supernet`. Operations of weight 0 are not computed, and their weight has gradient 0.
           images: float [batch, height, width, in_channels].
           norm: batch-norm mode.
+          tap: as of `apply`; so are ``moments``, shaped like the weights of the supernet, and ``rescale``.
+          moments: see above.
+          rescale: see above.
 
         Returns:
-          Output(logits [batch, num_classes], new running statistics, no taps).
+          Output(logits [batch, num_classes], new running statistics, taps).
 
         Raises:
           InputError: a mask of another shape, or images that the strides do not divide.
         """
-        mask = supernet.check_mask(mask).astype(images.dtype)
-        options, cell = Forward(norm, self.precision, rescale=False), supernet.mixed_cell(mask)
-        logits, _, run = network.forward(options, self._sizes, variables, cell, images, {}, None, None, False)
-        return Output(logits, run.stats, {})
+        mask, options = supernet.check_mask(mask), Forward(norm, self.precision, rescale)
+        calls = {} if tap is None else supernet_slots.site_calls(self._sizes, mask)
+        cell = supernet.mixed_cell(mask.astype(images.dtype))
+        logits, _, run = network.forward(
+            options, self._sizes, variables, cell, images, calls, tap, moments, auxiliary=False
+        )
+        return Output(logits, run.stats, run.taps | ({"log_scale": run.log_scale} if rescale else {}))
 
     def supernet_mask(self, arch: Any) -> np.ndarray:
         """The mask under which the supernet is one architecture: float64 [2, 14, 8]."""
         return supernet.mask_of(arch)
+
+    def masked(self, *, mixture: str = "mean", shared_weights: bool = True) -> MaskedDarts:
+        """Masks of the supernet as a space; options as of `nasjax.spaces.masked.Masked`.
+
+        Raises:
+          InputError: the variant has a deep stem, which the supernet lacks.
+        """
+        if self._sizes.kind.deep:
+            raise InputError(f"darts: variant={self.variant!r} has no supernet of masks; prune another variant.")
+        return MaskedDarts(self, mixture, shared_weights, self.precision)
 
     def inherit(self, variables: Variables, arch: Any) -> Variables:
         """Variables of one architecture with the weights of the supernet; for ``apply``.

@@ -85,3 +85,35 @@ def macs(archs: np.ndarray, sizes: Sizes, image_size: int) -> np.ndarray:
         # Entering convolutions see the size of the newer input; the older one is cut to it.
         total += sum(_entry_weights(segment)) * before**2
     return total + sizes.top * sizes.num_classes
+
+
+def supernet_costs(
+    sizes: Sizes, image_size: int, edges: tuple[tuple[int, int], ...]
+) -> dict[str, tuple[int, np.ndarray]]:
+    """Costs of the supernet, whose norms in the cells neither scale nor shift.
+
+    Args:
+      sizes: of the network.
+      image_size: height and width.
+      edges: (source, target) of each edge of a cell.
+
+    Returns:
+      "params" and "flops": that of a network without operations, and that of each operation, int64 [2, edges, 8].
+    """
+    nothing = np.zeros(codec.LENGTH, np.int32)
+    affine = sum(2 * 2 * segment.channels * len(segment.cells) for segment in sizes.segments())
+    fixed = {
+        "params": int(num_params(nothing, sizes)) - affine,
+        "flops": int(macs(nothing, sizes, image_size)),
+    }
+    units = {cost: np.zeros((2, len(edges), len(codec.OPS)), np.int64) for cost in fixed}
+    from_inputs = np.array([source < 2 for source, _ in edges])
+    side = image_size
+    for segment in sizes.segments():
+        side = side // 2 if segment.reduction else side
+        c, width = int(segment.reduction), segment.channels
+        own = np.broadcast_to(_HALVES * (_SIDES**2 * width + width**2), units["params"].shape[1:]).copy()
+        own[:, codec.SKIP] += segment.reduction * from_inputs * width**2
+        units["params"][c] += len(segment.cells) * own
+        units["flops"][c] += len(segment.cells) * own * side**2
+    return {cost: (fixed[cost], units[cost]) for cost in fixed}

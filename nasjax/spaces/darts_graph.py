@@ -45,6 +45,11 @@ def is_valid(arch: Any, reductions: list[bool]) -> tuple[bool, str]:
       answer, and the reason if not.
     """
     normal, reduce = (depends(cell) for cell in cells_of(arch))
+    return reaches(normal, reduce, reductions)
+
+
+def reaches(normal: tuple[bool, bool], reduce: tuple[bool, bool], reductions: list[bool]) -> tuple[bool, str]:
+    """Whether the output depends on the images, by which inputs the output of either kind of cell depends on."""
     before, last = True, True
     for reduction in reductions:
         first, second = reduce if reduction else normal

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.spaces.dag import check_number
-from nasjax.spaces.darts_codec import NUM_EDGES, OPS, TARGETS, join, parts
+from nasjax.spaces.darts_codec import MAX, NUM_EDGES, OPS, SEP5, TARGETS, join, parts
+from nasjax.spaces.genes import Genes, even
 from nasjax.types import Array
 
 _NUM_NODES = NUM_EDGES // 2
@@ -69,6 +70,17 @@ def mutate(key: Array, arch: Any) -> Array:
     return join(new_ops, new_sources, jnp)
 
 
+def extremes() -> np.ndarray:
+    """Architectures of the smallest and the largest cost: every edge a pool, every edge a separable 5x5 convolution.
+
+    Returns:
+      int32 [2, 32]; each node reads nodes 0 and 1.
+    """
+    ops = np.stack([np.full((2, NUM_EDGES), op, np.int32) for op in (MAX, SEP5)])
+    sources = np.broadcast_to(np.arange(NUM_EDGES, dtype=np.int32) % 2, ops.shape)
+    return np.asarray(join(ops, sources, np), np.int32)
+
+
 def _choose(key: Array, allowed: Array) -> Array:
     """Position of one true entry, all equally likely."""
     return jnp.argmax(jnp.where(allowed, jax.random.uniform(key, allowed.shape), -1)).astype(jnp.int32)
@@ -89,3 +101,23 @@ def crossover(key: Array, first: Any, second: Any) -> Array:
     of_first = jax.random.bernoulli(key, 0.5, shape)
     a, b = (jnp.asarray(parent, jnp.int32).reshape(2, _NUM_NODES, 4) for parent in (first, second))
     return jnp.where(of_first, a, b).reshape(-1)
+
+
+def genes() -> Genes:
+    """Independent choices: sixteen operations, then the pair of sources of each of the eight nodes."""
+    num_ops, num_pairs = 2 * NUM_EDGES, 2 * _NUM_NODES
+    sizes = (len(OPS) - 1,) * num_ops + tuple(int(c) for c in _COUNTS) * 2
+
+    def decode(chosen: Array) -> Array:
+        ops, drawn = chosen[:num_ops].reshape(2, NUM_EDGES) + 1, chosen[num_ops:].reshape(2, _NUM_NODES)
+        pairs = jnp.asarray(_TABLE)[jnp.arange(_NUM_NODES)[None], drawn]
+        return join(ops, pairs.reshape(2, NUM_EDGES), jnp)
+
+    def encode(arch: Array) -> Array:
+        ops, sources = parts(jnp.asarray(arch, jnp.int32))
+        own = jnp.sort(sources.reshape(2, _NUM_NODES, 1, 2), -1)
+        same = (jnp.asarray(_TABLE)[None] == own).all(-1)
+        pair = jnp.where(same.any(-1), jnp.argmax(same, -1), -1)
+        return jnp.concatenate([ops.reshape(-1) - 1, pair.reshape(num_pairs)]).astype(jnp.int32)
+
+    return Genes(sizes, decode, encode, even(sizes))

@@ -132,7 +132,7 @@ def widen(x: Array, channels: int) -> Array:
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
 
 
-def _segment(
+def run_segment(
     run: Runner, sizes: Sizes, segment: Segment, run_cell: RunCell, older: Array, newer: Array
 ) -> tuple[Array, Array]:
     """Runs the cells of a segment: outputs of the last two cells before it -> those of the last two cells."""
@@ -216,7 +216,7 @@ def forward(
     older, newer = stem.apply(run, sizes, images)
     extra = None
     for segment in sizes.segments():
-        older, newer = _segment(run, sizes, segment, run_cell, older, newer)
+        older, newer = run_segment(run, sizes, segment, run_cell, older, newer)
         if auxiliary and segment.cells[-1] == sizes.auxiliary_cell:
             extra = _auxiliary(run, sizes, newer)
     return run.linear(newer.mean((1, 2)), "head"), extra, run

@@ -182,20 +182,32 @@ def init_stats(sizes: Sizes, dtype: Any) -> PyTree:
     return initial.norms(norm_shapes(sizes), dtype)[1]
 
 
-def layer_sums(terms: PyTree, sizes: Sizes) -> Array:
-    """Sums a tree shaped like the weights over each slot, in the order of `nasjax.spaces.darts_slots`: float [L]."""
-    total = lambda a: a.sum((-4, -3, -2, -1))  # noqa: E731
+def edge_sums(segment: Segment, own: PyTree) -> Array:
+    """Sums over each slot of the edges of the cells of a segment: float [cells, slots]."""
+    n = len(segment.cells)
+    edges = jnp.stack([_total(own["depthwise"]), _total(own["pointwise"])], -1).reshape(n, codec.NUM_EDGES, -1)
+    if segment.reduction:
+        edges = jnp.concatenate([edges, _total(own["skip"])[None]], -1)
+    return edges.reshape(n, -1)
+
+
+def _total(terms: Array) -> Array:
+    return terms.sum((-4, -3, -2, -1))
+
+
+def layer_sums(terms: PyTree, sizes: Sizes, edges: Callable[[Segment, PyTree], Array] = edge_sums) -> Array:
+    """Sums a tree shaped like the weights over each slot, in the order of `nasjax.spaces.darts_slots`: float [L].
+
+    ``edges`` gives those of the edges.
+    """
     sums = stem.layer_sums(terms, sizes)
     for segment in sizes.segments():
         own, n = terms[segment.name], len(segment.cells)
-        edges = jnp.stack([total(own["depthwise"]), total(own["pointwise"])], -1).reshape(n, codec.NUM_EDGES, -1)
-        if segment.reduction:
-            edges = jnp.concatenate([edges, total(own["skip"])[None]], -1)
         rows = [
             jnp.where(entry_mask(segment, i), own[name], 0).sum(-1).reshape(n, -1) for i, name in enumerate(ENTRIES)
         ]
         entries = [row.sum(-1, keepdims=True) for row in rows]
-        cells = jnp.concatenate([*entries, edges.reshape(n, -1)], 1).reshape(-1)
+        cells = jnp.concatenate([*entries, edges(segment, own)], 1).reshape(-1)
         first = segment.entries[0][0]
         if first.reduces:  # only the first cell's: two convolutions side by side
             cells = jnp.concatenate(

@@ -24,7 +24,7 @@ def _parts(segment: Segment) -> tuple[str, ...]:
     return _REDUCTION if segment.reduction else _NORMAL
 
 
-def _entry_names(segment: Segment, c: int) -> list[list[str]]:
+def entry_names(segment: Segment, c: int) -> list[list[str]]:
     """Module names of both entering convolutions of cell ``c`` of a segment."""
     return [
         [f"preprocess{i}.{part}" for part in (("conv_1", "conv_2") if entry.reduces else ("op.1",))]
@@ -38,7 +38,7 @@ def layer_names(sizes: Sizes) -> tuple[str, ...]:
     for segment in sizes.segments():
         edges = [f"_ops.{e}.{part}" for e in range(codec.NUM_EDGES) for part in _parts(segment)]
         for c, number in enumerate(segment.cells):
-            first, second = _entry_names(segment, c)
+            first, second = entry_names(segment, c)
             names += [f"cells.{number}.{name}" for name in (*first, *second, *edges)]
     return (*names, "classifier")
 
@@ -61,7 +61,7 @@ def layer_table(sizes: Sizes, arch: Array) -> LayerTable:
             flags += [(own == codec.SKIP) & (origin < 2)] * 2
         edges = jnp.stack(flags, -1).reshape(-1)
         for c in range(len(segment.cells)):
-            active += [one(sum(map(len, _entry_names(segment, c)))), edges]
+            active += [one(sum(map(len, entry_names(segment, c)))), edges]
     return slots.layer_table(layer_names(sizes), jnp.concatenate([*active, one(1)]))
 
 
@@ -89,7 +89,7 @@ def site_calls(sizes: Sizes, arch: Array) -> dict[str, Array]:
         origin = sources[int(segment.reduction)]
         nodes, inner = [], []
         for c, number in enumerate(segment.cells):
-            for names, back in zip(_entry_names(segment, c), (2, 1), strict=True):
+            for names, back in zip(entry_names(segment, c), (2, 1), strict=True):
                 entered[max(number - back, oldest)] += before[index[f"cells.{number}.{names[0]}"]]
             prefix = f"cells.{number}._ops"
             first = _rows(before, index, prefix, "op.1")

@@ -12,8 +12,11 @@ import numpy as np
 
 from nasjax.spaces import cell201, dag, initial, nasbench201_blocks, nasbench201_modules, torch_layout
 from nasjax.spaces import nasbench201_network as network
+from nasjax.spaces import nasbench201_supernet as supernet
 from nasjax.spaces.base import depth_bin
 from nasjax.spaces.checks import check_sizes, population
+from nasjax.spaces.genes import Genes, product
+from nasjax.spaces.nasbench201_masked import MaskedNasBench201
 from nasjax.spaces.optional import ModuleVisit, OutputVisit, ResponseVisit
 from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.spaces.slots import layer_table
@@ -116,6 +119,10 @@ class NasBench201(Classifier, OneProgram):
         """Takes each edge from either parent; traceable."""
         return cell201.crossover(key, first, second)
 
+    def genes(self) -> Genes:
+        """The operation of each edge."""
+        return product((cell201.NUM_OPS,) * cell201.NUM_EDGES)
+
     def neighbours(self, arch: Any) -> np.ndarray:
         """All 24 architectures that differ in one edge, int32 [24, 6]."""
         return cell201.neighbours(arch)
@@ -215,9 +222,9 @@ class NasBench201(Classifier, OneProgram):
         del train, key
         arch = self._traced(arch)
         options = network.Forward(norm, self.precision, rescale)
-        calls = self._calls(arch)
+        run_cell = network.chosen_cell(options, arch)
         logits, stats, taps, log_scale = network.forward(
-            options, variables.params, variables.stats, arch, images, calls, tap, moments
+            options, variables.params, variables.stats, run_cell, images, self._calls(arch), tap, moments
         )
         return Output(logits, stats, {**taps, "log_scale": log_scale} if rescale else taps)
 
@@ -258,6 +265,45 @@ class NasBench201(Classifier, OneProgram):
     def thin(self) -> nasbench201_modules.ThinCell:
         """One cell of one channel; see `nasjax.spaces.optional.HasThin`."""
         return nasbench201_modules.ThinCell(self.precision)
+
+    # The supernet; see `nasjax.spaces.optional.HasSupernet`.
+
+    def init_supernet(self, key: Array, *, law: str = "torch", dtype: Any = None) -> Variables:
+        """Random variables of the supernet; arguments as of `init`."""
+        law = initial.check_law(law)
+        return supernet.init(key, self._sizes, law, jnp.zeros(()).dtype if dtype is None else dtype)
+
+    def apply_supernet(
+        self,
+        variables: Variables,
+        mask: Array,
+        images: Array,
+        *,
+        norm: str = "batch",
+        tap: Tap | None = None,
+        moments: PyTree | None = None,
+        rescale: bool = False,
+    ) -> Output:
+        """Forward pass of the supernet; ``mask`` [6, 5]: weight of each operation on each edge."""
+        mask, options = supernet.check_mask(mask), network.Forward(norm, self.precision, rescale)
+        calls = supernet.site_calls(supernet.layer_table(self.layer_names(), mask), self.cells)
+        run_cell = supernet.mixed_cell(options, mask.astype(images.dtype))
+        logits, stats, taps, log_scale = network.forward(
+            options, variables.params, variables.stats, run_cell, images, calls, tap, moments
+        )
+        return Output(logits, stats, {**taps, "log_scale": log_scale} if rescale else taps)
+
+    def supernet_mask(self, arch: Any) -> np.ndarray:
+        """The mask under which the supernet is one architecture: float64 [6, 5]."""
+        return supernet.mask_of(arch)
+
+    def inherit(self, variables: Variables, arch: Any) -> Variables:
+        """Variables of one architecture int [6], not traced, out of those of the supernet; for ``apply``."""
+        return supernet.inherit(variables, arch)
+
+    def masked(self, *, mixture: str = "mean", shared_weights: bool = True) -> MaskedNasBench201:
+        """Masks of the supernet as a space; options as of `nasjax.spaces.masked.Masked`."""
+        return MaskedNasBench201(self, mixture, shared_weights, self.precision)
 
     def _forward(self, norm: str) -> network.Forward:
         return network.Forward(norm, self.precision, rescale=False)
@@ -315,10 +361,7 @@ class NasBench201(Classifier, OneProgram):
         return places | {"classifier.bias": ("params", ("bias",), None)}
 
     def layers(self, arch: Array) -> LayerTable:
-        """The weight layers of an architecture, one row a slot; traceable.
-
-        An edge holds at most one convolution, so it is one slot.
-        """
+        """The weight layers, one row a slot; an edge holds at most one convolution; traceable."""
         arch = self._traced(arch)
         edges = jnp.tile((arch == network.POINTWISE) | (arch == network.KERNEL), self.cells)
         block, one = jnp.ones(3, bool), jnp.ones(1, bool)

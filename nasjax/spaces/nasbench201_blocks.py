@@ -7,6 +7,7 @@ so that it can read the output or differentiate the block by itself.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from nasjax.spaces.cells import EdgeConfig
 from nasjax.types import Array, Block, PyTree, Variables, Visit, Walk
 
 Norm = tuple[Array, Array]  # running mean and variance
+RunCell = Callable[[Array, PyTree], tuple[Array, Array, Array]]
 
 
 class Layers:
@@ -72,7 +74,14 @@ def shortcut(layers: Layers, x: Array, s: int) -> Array:
     return layers.conv(pooled, "reductions", s, "shortcut", padding="VALID")
 
 
-def walk(options: network.Forward, variables: Variables, arch: Array, images: Array, visit: Visit) -> Walk:
+def walk(
+    options: network.Forward,
+    variables: Variables,
+    arch: Array,
+    images: Array,
+    visit: Visit,
+    run_cell: RunCell | None = None,
+) -> Walk:
     """Walks the network.
 
     Args:
@@ -81,12 +90,15 @@ def walk(options: network.Forward, variables: Variables, arch: Array, images: Ar
       arch: int [6].
       images: float [batch, height, width, in_channels].
       visit: called on every block; cells of a stage in one ``lax.scan``.
+      run_cell: what runs a cell, (input, its arrays) -> (output, running means, running variances), in place of the
+        operations of ``arch``.
 
     Returns:
       features after the last norm and rectifier, running statistics, and what the visitor saw.
     """
     layers = Layers(options, variables)
     config = layers.edge_config
+    run = run_cell or (lambda x, own: cell_visits.cell(config, arch, x, cell_visits.edge_args(own)))
     new: dict[str, Any] = {"stages": [], "reductions": []}
     seen: dict[str, PyTree] = {}
 
@@ -107,10 +119,9 @@ def walk(options: network.Forward, variables: Variables, arch: Array, images: Ar
 
     def step(name: str, start: int, x: Array, xs: tuple[PyTree, Array]) -> Any:
         own, position = xs
-        edges = cell_visits.edge_args(own)
 
         def function(x: Array) -> tuple[Array, PyTree]:
-            y, means, variances = cell_visits.cell(config, arch, x, edges)
+            y, means, variances = run(x, own)
             return y, (means, variances)
 
         (y, stats), reduced = visit(Block(name, start + position, position, True, True), function, x)

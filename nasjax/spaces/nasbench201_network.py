@@ -8,6 +8,7 @@ Stem, three stages of cells with a residual block of stride 2 between them, norm
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +24,9 @@ from nasjax.types import Array, PyTree, Site, Tap
 
 OPS = ("none", "skip", "pointwise", "kernel", "pool")
 POINTWISE, KERNEL = OPS.index("pointwise"), OPS.index("kernel")
+
+# (input, arrays of the cell) -> (nodes, running means, running variances); the arrays are those of `forward`, one cell.
+RunCell = Callable[[Array, PyTree], tuple[Any, Array, Array]]
 
 
 class Sizes(NamedTuple):
@@ -77,16 +81,31 @@ def init_stats(sizes: Sizes, dtype: Any) -> PyTree:
     return initial.norms(norm_shapes(sizes), dtype)[1]
 
 
-def _stage(
-    options: Forward, arch: Array, x: Array, log_scale: Array, stage: PyTree, calls: Array, name: str, tap: Tap | None
-) -> tuple[Array, Array, tuple[Array, Array], PyTree]:
+def chosen_cell(options: Forward, arch: Array) -> RunCell:
+    """What runs the cells of an architecture int [6]."""
     edge = EdgeConfig(options.norm, options.precision, OPS)
     config = CellConfig(edge, edge)
 
+    def run_cell(x: Array, own: PyTree) -> Any:
+        edges = split_edges(EdgeArgs(*(own[f] for f in EdgeArgs._fields)))
+        return cell(config, arch, x, edges, split_edges(own["moments"]))
+
+    return run_cell
+
+
+def _stage(
+    options: Forward,
+    run_cell: RunCell,
+    x: Array,
+    log_scale: Array,
+    stage: PyTree,
+    calls: Array,
+    name: str,
+    tap: Tap | None,
+) -> tuple[Array, Array, tuple[Array, Array], PyTree]:
     def step(carry: tuple[Array, Array], xs: tuple[PyTree, Array]) -> Any:
         (x, log_scale), (own, calls) = carry, xs
-        edges = split_edges(EdgeArgs(*(own[f] for f in EdgeArgs._fields)))
-        nodes, means, variances = cell(config, arch, x, edges, split_edges(own["moments"]))
+        nodes, means, variances = run_cell(x, own)
         taps = {}
         if tap is not None:
             taps = {f"node{i}": tap(Site(f"{name}/node{i}", calls[i]), nodes[i]) for i in range(3)}
@@ -101,7 +120,7 @@ def forward(
     options: Forward,
     params: PyTree,
     stats: PyTree,
-    arch: Array,
+    run_cell: RunCell,
     images: Array,
     calls: dict[str, Array],
     tap: Tap | None,
@@ -113,7 +132,7 @@ def forward(
       options: static options.
       params: see `init_params`.
       stats: see `init_stats`.
-      arch: int [6].
+      run_cell: what runs the cells, such as `chosen_cell`.
       images: float [batch, height, width, in_channels].
       calls: activation calls of every tap site, int32 [..., 10].
       tap: called at every site on the input of its rectifier, or None.
@@ -159,7 +178,7 @@ def forward(
             "moments": None if moments is None else moments["stages"][s],
         }
         name = f"stage{s}"
-        x, log_scale, new, stage_taps = _stage(options, arch, x, log_scale, stage, calls[name], name, tap)
+        x, log_scale, new, stage_taps = _stage(options, run_cell, x, log_scale, stage, calls[name], name, tap)
         taps |= stage_taps
         mean["stages"].append(new[0])
         var["stages"].append(new[1])

@@ -16,6 +16,7 @@ from nasjax.spaces import nasbench_macro_blocks as blocks
 from nasjax.spaces import nasbench_macro_network as network
 from nasjax.spaces.base import depth_bin
 from nasjax.spaces.checks import check_sizes, population, shown
+from nasjax.spaces.genes import Genes, product
 from nasjax.spaces.optional import OutputVisit
 from nasjax.spaces.runner import Forward, Runner
 from nasjax.spaces.shared import Classifier, OneProgram
@@ -113,6 +114,10 @@ class NasBenchMacro(Classifier, OneProgram):
         """Takes each layer from either parent; traceable."""
         first, second = jnp.asarray(first, jnp.int32), jnp.asarray(second, jnp.int32)
         return jnp.where(jax.random.bernoulli(key, 0.5, first.shape), first, second)
+
+    def genes(self) -> Genes:
+        """The operation of each layer."""
+        return product((len(OPS),) * _LENGTH)
 
     def neighbours(self, arch: Any) -> np.ndarray:
         """All 16 architectures that differ in one layer, int32 [16, 8]."""

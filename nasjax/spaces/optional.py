@@ -8,12 +8,12 @@ no batch norms, says so by ``tokens = True``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from nasjax.types import Array, PyTree, Variables, Visit, Walk
+from nasjax.types import Array, Output, PyTree, Tap, Variables, Visit, Walk
 
 ModuleVisit = Callable[[Array, Array], PyTree]
 ResponseVisit = Callable[[Array | int, Array, Array, Array], PyTree]
@@ -56,6 +56,67 @@ class ChecksImages(Protocol):
 
     def check_images(self, images: np.ndarray) -> None:
         """Raises `nasjax.types.InputError` for images [num_batches, batch, ...] that do not; in place of the sizes."""
+        ...
+
+
+class Enumerates(Protocol):
+    """A space of few architectures: limits of a search are checked exactly."""
+
+    def all(self) -> np.ndarray:
+        """Every architecture, int [n, ...]."""
+        ...
+
+
+class HasExtremes(Protocol):
+    """A space that knows its smallest and largest networks: limits of a search are checked exactly."""
+
+    def extremes(self) -> np.ndarray:
+        """Architectures int [n, ...] with the smallest and largest parameters and multiply-adds of the space."""
+        ...
+
+
+class HasKeys(Protocol):
+    """A space whose architectures do not each have a random key of their own."""
+
+    def architecture_keys(self, key: Array, encodings: Sequence[str]) -> Array:
+        """Typed keys [n]; in place of `nasjax.spaces.base.architecture_keys`."""
+        ...
+
+
+class HasSupernet(Protocol):
+    """A space with a supernet, whose edges are weighted sums of all operations: pruning search.
+
+    The weights of the sums are a *mask*, float [..., edges, operations], and data: one program serves all of them.
+    """
+
+    def init_supernet(self, key: Array, *, law: str = "torch", dtype: Any = None) -> Variables:
+        """Random variables of every operation; arguments as of ``init``."""
+        ...
+
+    def apply_supernet(
+        self,
+        variables: Variables,
+        mask: Array,
+        images: Array,
+        *,
+        norm: str = "batch",
+        tap: Tap | None = None,
+        moments: PyTree | None = None,
+        rescale: bool = False,
+    ) -> Output:
+        """Forward pass; operations of weight 0 are not computed. Other arguments as of ``apply``."""
+        ...
+
+    def supernet_mask(self, arch: Any) -> np.ndarray:
+        """The mask under which the supernet is one architecture."""
+        ...
+
+    def inherit(self, variables: Variables, arch: Any) -> Variables:
+        """Variables of one architecture out of those of the supernet, for ``apply``."""
+        ...
+
+    def masked(self, *, mixture: str = "mean", shared_weights: bool = True) -> Any:
+        """The supernet as a space whose architectures are masks, `nasjax.spaces.masked.Masked`."""
         ...
 
 

@@ -15,6 +15,7 @@ from nasjax.spaces import transnas_micro_blocks as blocks
 from nasjax.spaces import transnas_micro_network as network
 from nasjax.spaces import transnas_stem as stem
 from nasjax.spaces import transnas_tasks as tasks
+from nasjax.spaces.genes import Genes, product
 from nasjax.spaces.transnas_space import TransNas, population
 from nasjax.types import Array, Graph, InputError
 
@@ -85,6 +86,10 @@ class TransNasMicro(TransNas):
     def crossover(self, key: Array, first: Array, second: Array) -> Array:
         """Takes each edge from either parent; traceable."""
         return dag.crossover(key, first, second)
+
+    def genes(self) -> Genes:
+        """The operation of each edge."""
+        return product((len(codec.OPS),) * codec.LENGTH)
 
     def neighbours(self, arch: Any) -> np.ndarray:
         """All 18 architectures that differ in one edge, int32 [18, 6]."""

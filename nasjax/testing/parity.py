@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nasjax.testing import golden, kits
+from nasjax.testing import golden, kits, libra
 from nasjax.types import InputError
 
 
@@ -24,8 +24,8 @@ def check(
     """Compares one golden file.
 
     Args:
-      path: ``<space>.json``, with ``<space>_params.json`` beside it.
-      data: folder of the images, or their file; by default ``../data`` from the file's folder.
+      path: ``<space>.json``, with ``<space>_params.json`` beside it, or the golden file of LIBRA.
+      data: folder of the images, or their file, or of LIBRA's tables; by default ``../data`` from the file's folder.
       double: float64, or float32 with tolerances of a few official float32-float64 gaps.
 
     Returns:
@@ -35,6 +35,8 @@ def check(
       InputError: the file, its data or its space is not usable.
     """
     path = pathlib.Path(path)
+    if libra.is_golden(path):
+        return libra.check(path, data=data)
     file, params = golden.load(path)
     try:
         kit = kits.get(file["meta"]["space"])
@@ -72,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     import jax
 
     parser = argparse.ArgumentParser(prog="python -m nasjax.testing.parity", description=__doc__)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="golden files, <space>.json")
-    parser.add_argument("--data", help="folder of the images the numbers were made with, or their file")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="golden files, <space>.json or libra.json")
+    parser.add_argument("--data", help="folder of the images or tables behind the numbers, or the file of images")
     parser.add_argument("--float32", action="store_true", help="compare in float32, with wider tolerances")
     args = parser.parse_args(argv)
     good = True

@@ -88,3 +88,7 @@ def test_a_failure_passes_through():
     console = Console(file=io.StringIO(), force_terminal=True)
     with pytest.raises(KeyError), progress.progress("Scoring", console=console):
         raise KeyError
+
+
+def test_a_job_without_a_compiler_says_nothing_of_compiling():
+    assert not progress.Rate(lambda: 0.0, compiles=False).compiling

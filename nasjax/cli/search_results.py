@@ -1,0 +1,166 @@
+"""What launch.search prints and writes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from nasjax import report
+from nasjax.cli import common
+from nasjax.search.figures import front_figure, graph_figure, progress_figure
+from nasjax.search.result import SearchResult
+from nasjax.types import InputError
+
+CSV, JSON, REPORT = "search.csv", "result.json", "report.html"
+_LISTED = 15  # rows of the tables of a report
+
+
+def show(console: Console, found: SearchResult, *, top: int) -> None:
+    """Prints the network that was found, and those next to it.
+
+    Args:
+      console: where to.
+      found: result of the search.
+      top: rows of the ranking.
+    """
+    i = found.best_index
+    lines = {
+        "Found": found.encoding,
+        "Parameters": f"{found.num_params:,}",
+        "Multiply-adds": f"{found.flops:,}",
+        "Score": number(found.score),
+        **{name: number(values[i]) for name, values in found.columns.items() if len(found.columns) > 1},
+        "Search time": common.duration(found.elapsed),
+        "Pareto front": f"{len(found.front)} architectures, score against {', '.join(found.goals)}",
+    }
+    if found.stopped:
+        lines["Stopped early"] = found.stopped
+    wide = max(len(name) for name in lines) + 2
+    for name, value in lines.items():
+        console.print(f"{name:<{wide}}{value}", markup=False, soft_wrap=True)
+    order = found.top(top)
+    if len(order):
+        console.print(f"\nBest {len(order)} of {len(found.scores):,}", style="bold")
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for name in ("rank", "score", "params", "architecture"):
+            table.add_column(name, justify="left" if name == "architecture" else "right", overflow="fold")
+        for rank, place in enumerate(order, 1):
+            params = f"{int(found.costs['params'][place]):,}"
+            table.add_row(str(rank), number(found.scores[place]), params, found.encodings[place])
+        console.print(table)
+    bad = int((~found.valid).sum())
+    if bad:
+        reasons = list(dict.fromkeys(r for r in found.reasons if r))
+        console.print(f"Invalid, never chosen: {bad:,} of {len(found.scores):,}: {'; '.join(reasons[:3])}.",
+                      markup=False, soft_wrap=True)  # fmt: skip
+
+
+def write(workdir: pathlib.Path, found: SearchResult, facts: Mapping[str, str]) -> list[pathlib.Path]:
+    """Writes search.csv, result.json, and report.html with its figures.
+
+    Args:
+      workdir: where to.
+      found: result of the search.
+      facts: short name -> value, shown at the top of the report.
+
+    Returns:
+      the files; the report first.
+
+    Raises:
+      InputError: a file cannot be written.
+    """
+    files = [workdir / name for name in (REPORT, CSV, JSON)]
+    try:
+        found.table().to_csv(files[1], index=False)
+        files[2].write_text(json.dumps(summary(found), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
+    shown = {
+        **facts,
+        "Architectures scored": f"{len(found.scores):,}",
+        "Parameters": f"{found.num_params:,}",
+        "Multiply-adds": f"{found.flops:,}",
+        "Search time": common.duration(found.elapsed),
+    }
+    text = f"{found.algorithm} found {found.encoding}"
+    text += f" with {found.num_params / 1e6:.2f} million parameters and a score of {number(found.score)}."
+    report.write_report(files[0], title=f"Search in {found.space.name}", summary=text, facts=shown,
+                        sections=_sections(found))  # fmt: skip
+    return files
+
+
+def summary(found: SearchResult) -> dict[str, Any]:
+    """The result as JSON holds it; numbers that are none are null."""
+    i = found.best_index
+    return {
+        "arch": found.encoding,
+        "params": found.num_params,
+        "flops": found.flops,
+        "score": found.score,
+        "columns": {name: _finite(values[i]) for name, values in found.columns.items()},
+        "costs": {name: _finite(values[i]) for name, values in found.costs.items()},
+        "algorithm": found.algorithm,
+        "space": found.space.name,
+        "scored": len(found.scores),
+        "invalid": int((~found.valid).sum()),
+        "seconds": found.elapsed,
+        "stopped": found.stopped,
+        "front": [
+            {"arch": found.encodings[j], "score": float(found.scores[j])}
+            | {name: _finite(found.costs[name][j]) for name in found.goals}
+            for j in found.front
+        ],
+    }
+
+
+def number(value: float) -> str:
+    """A score for people."""
+    return f"{value:,.0f}" if abs(value) >= 1e5 and abs(value) < 1e9 else f"{value:.5g}"
+
+
+def _sections(found: SearchResult) -> list[report.Section]:
+    picture = report.Picture
+    curve = picture("progress", "Score of each architecture, and the best so far", "Every point is an architecture, the"
+                    " line is the best so far. Scores of several proxies are ranks within all of this run.",
+                    lambda theme: progress_figure(found, theme=theme))  # fmt: skip
+    fronts = [
+        picture(f"front_{cost}", f"Score over {cost}", f"Score over {cost}. The line is the Pareto front, the circle"
+                " the architecture that was found.", functools.partial(_front, found, cost))
+        for cost in found.goals[:1]
+    ]  # fmt: skip
+    graph = picture("network", "The network that was found", "The network that was found, from input to output.",
+                    lambda theme: graph_figure(found.space.to_graph(found.best), theme=theme))  # fmt: skip
+    return [
+        report.Section("The network", [graph]),
+        report.Section("Progress", [curve, _table(found, found.top(_LISTED), "The best architectures")]),
+        report.Section("Score and cost", [*fronts, _table(found, found.front[-_LISTED:], "On the Pareto front")]),
+    ]
+
+
+def _front(found: SearchResult, cost: str, theme: Any) -> Any:
+    return front_figure(found, cost, theme=theme)
+
+
+def _table(found: SearchResult, rows: Any, caption: str) -> report.Table:
+    cells = [
+        [
+            report.Code(found.encodings[i]),
+            number(found.scores[i]),
+            f"{int(found.costs['params'][i]):,}",
+            f"{int(found.costs['flops'][i]):,}",
+            str(int(found.generation[i])),
+        ]
+        for i in rows
+    ]
+    return report.Table(["architecture", "score", "parameters", "multiply-adds", "generation"], cells, caption)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

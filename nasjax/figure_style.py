@@ -1,0 +1,43 @@
+"""Colours and axes that all figures share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Theme = Literal["light", "dark"]
+
+
+class Palette(NamedTuple):
+    """Colours of a theme, as hexadecimal strings."""
+
+    paper: str
+    ink: str
+    muted: str
+    grid: str
+    accents: tuple[str, ...]
+
+
+PALETTES: dict[str, Palette] = {
+    "light": Palette("#ffffff", "#1e2a30", "#5f6b72", "#e6e3dc", ("#0b6e78", "#c2571a", "#5b5ea6", "#8a6d1f")),
+    "dark": Palette("#1a2125", "#e8e5de", "#9aa6ac", "#2d373c", ("#56b8c1", "#ee9a61", "#a5a7ea", "#d4b65c")),
+}
+
+
+def style(axis: Axes, palette: Palette) -> None:
+    """Gives axes the look of all figures.
+
+    Args:
+      axis: the axes.
+      palette: colours.
+    """
+    axis.set_facecolor(palette.paper)
+    axis.grid(color=palette.grid, linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.tick_params(colors=palette.muted, labelsize=9, length=3, width=0.8)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axis.spines[side].set_color(palette.grid)

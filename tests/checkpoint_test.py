@@ -1,0 +1,94 @@
+"""Saved states: the newest whole one is found again."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from nasjax.checkpoint import Checkpoints
+from nasjax.types import InputError
+
+STATE = {"a": np.arange(6, dtype=np.int32).reshape(2, 3), "b": (np.array([1.5, np.nan, -np.inf]), np.array([True]))}
+LIKE = {"x": 0}
+META = {"note": "text", "number": 3, "list": ["", "x"]}
+
+
+def test_round_trip(tmp_path):
+    with Checkpoints(tmp_path / "states") as store:
+        assert store.restore(STATE) is None and store.newest_meta() == {}
+        store.save(1, STATE, META)
+    with Checkpoints(tmp_path / "states") as store:
+        step, arrays, meta = store.restore(STATE)
+        assert (step, meta) == (1, META) == (1, store.newest_meta())
+        jax.tree.map(np.testing.assert_array_equal, arrays, STATE)
+        assert [a.dtype for a in jax.tree.leaves(arrays)] == [a.dtype for a in jax.tree.leaves(STATE)]
+
+
+def test_nothing_to_keep_is_a_state_too(tmp_path):
+    with Checkpoints(tmp_path) as store:
+        store.save(1, ((), STATE["a"]), {})
+        assert store.restore(((), STATE["a"])).arrays[0] == ()
+
+
+def test_the_newest_are_kept(tmp_path):
+    with Checkpoints(tmp_path, keep=2) as store:
+        for step in range(1, 5):
+            store.save(step, {"x": np.full(1000, step)}, {"step": step})
+        assert store.steps() == [3, 4]
+        assert store.restore(LIKE).arrays["x"][0] == 4
+
+
+def test_half_written_and_damaged_states_are_passed_over(tmp_path):
+    with Checkpoints(tmp_path) as store:
+        for step in (1, 2):
+            store.save(step, {"x": np.full(1000, step)}, {})
+    for file in (tmp_path / "2" / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    shutil.copytree(tmp_path / "1", tmp_path / "3.orbax-checkpoint-tmp-0")
+    with Checkpoints(tmp_path) as store:
+        assert store.restore(LIKE).step == 1
+
+
+def test_another_structure_is_refused(tmp_path):
+    with Checkpoints(tmp_path) as store:
+        store.save(1, {"x": np.zeros(2)}, {})
+        with pytest.raises(InputError, match="no state in"):
+            store.restore({"x": 0, "y": 0})
+
+
+def test_a_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="Cannot write"):
+        Checkpoints(tmp_path / "file" / "states")
+
+
+def test_orbax_is_imported_where_it_is_used(root):
+    code = "import nasjax, nasjax.checkpoint, sys; assert not {'orbax', 'optax'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_by_a_kill(root, tmp_path):
+    """A process saves on and on and is killed: the newest state is whole."""
+    code = (
+        "import numpy as np, pathlib, sys; from nasjax.checkpoint import Checkpoints\n"
+        "store = Checkpoints(sys.argv[1])\n"
+        "for step in range(1, 10_000):\n"
+        "    store.save(step, {'x': np.full(1000, step)}, {'step': step}); print(step, flush=True)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=root, stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, "JAX_PLATFORMS": "cpu"})  # fmt: skip
+    last = 0
+    while last < 5:
+        last = int(process.stdout.readline())
+    process.kill()
+    rest, _ = process.communicate()
+    last = max([last, *map(int, rest.split())])
+    with Checkpoints(tmp_path) as store:
+        step, arrays, meta = store.restore(LIKE)
+    assert step >= last and meta == {"step": step} and (arrays["x"] == step).all()
