@@ -86,6 +86,13 @@ def _transnas(kind: str, task: str) -> Setting:
 
 
 SETTINGS = {
+    "nasbench201": Setting(
+        "nasbench201",
+        {},
+        "nasbench201.csv.gz",
+        lambda row: row.arch_string,
+        ("cifar10_test", "cifar100_test", "imagenet16_test"),
+    ),
     "nasbench101": Setting("nasbench101", {}, "nasbench101_1k.csv.gz", _nasbench101, ("valid_108ep",)),
     "nasbench_macro": Setting(
         "nasbench_macro", {}, "nasbench_macro_cifar10.csv.gz", lambda row: str(row.arch), ("test_mean",)

@@ -24,6 +24,7 @@ from nasjax import hashing, parallel, records
 from nasjax.cli import archs, common, intervals, ranking
 from nasjax.cli.common import option
 from nasjax.proxies import registry
+from nasjax.proxies.score import check_batches
 from nasjax.types import InputError
 
 _WHAT, _IMAGES = "What to score", "Images to score with"
@@ -78,6 +79,12 @@ def main(config: ScoreConfig) -> None:
     archs_key, score_key = jax.random.split(jax.random.key(config.seed))
     chosen = archs.choose(archs_key, space, config.archs)
 
+    # What does not fit is refused before anything is written.
+    check_batches(space, batches, proxies)
+    parallel.population_map(
+        _nothing, engine=config.engine, batching=config.batching, chunk=config.chunk, devices=config.devices
+    )
+
     cache = common.enable_compile_cache()
     workdir = pathlib.Path(config.workdir)
     with claimed(workdir, settings(config, space, batches, chosen)) as store:
@@ -108,6 +115,10 @@ def main(config: ScoreConfig) -> None:
                   f" Scores: {workdir / 'scores.csv'}", markup=False, soft_wrap=True)
     for figure in figures:
         console.print(f"Layer interval: {figure}", markup=False, soft_wrap=True)
+
+
+def _nothing(item: Any) -> Any:
+    return item
 
 
 def run() -> None:

@@ -18,9 +18,11 @@ from nasjax.nn.common import use_fast_backward as use_fast_backward
 from nasjax.nn.convolution import conv as conv
 from nasjax.nn.convolution import linear as linear
 from nasjax.nn.depthwise import depthwise_conv as depthwise_conv
+from nasjax.nn.norm import batch_moments as batch_moments
 from nasjax.nn.norm import batch_norm as batch_norm
 from nasjax.nn.norm import layer_norm as layer_norm
 from nasjax.nn.norm import probe as probe
+from nasjax.nn.norm import running_stats as running_stats
 from nasjax.nn.pool import avg_pool as avg_pool
 from nasjax.nn.pool import max_pool as max_pool
 from nasjax.nn.readers import Fisher as Fisher

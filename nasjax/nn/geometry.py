@@ -78,32 +78,27 @@ class Geometry(NamedTuple):
         flipped = lax.rev(w, (0, 1)).swapaxes(2, 3)
         return self._plain(dy, flipped, pads, self.stride, (1, 1))
 
-    def _rows(self, x: Array, dy: Array, kernel: tuple[int, int], row_axis: int) -> tuple[list[Array], Array, bool]:
+    def _rows(self, x: Array, dy: Array, kernel: tuple[int, int]) -> tuple[list[Array], Array, bool]:
         """Operands whose products over all positions are the kernel gradient, one kernel row each.
 
-        Columns lie on axis 2. Gathering the horizontal taps from dy and slicing x by rows moves the
+        Gathering the horizontal taps from dy and slicing x by rows moves the
         least memory; it needs stride 1. Otherwise the horizontal taps of x are gathered.
 
         Returns:
           a slice of x for each kernel row; the other operand; whether taps were gathered from dy.
         """
         (kh, kw), (sh, sw), (dh, dw) = kernel, self.stride, self.dilation
-        out_h, out_w = dy.shape[row_axis], dy.shape[2]
-        (top, bottom), (left, right) = self.pads
+        out_h, out_w = dy.shape[1], dy.shape[2]
+        (top, _), (left, _) = self.pads
         from_dy = sw == 1 and left >= 0
         if from_dy:
             # Column c of x meets output column c + left - j * dw under tap j.
-            width, reach = x.shape[2], (kw - 1) * dw
-            low, high = max(reach - left, 0), max(left + width - out_w, 0)
-            spread = pad_axis(dy, 2, low, high)
-            starts = [low + left - j * dw for j in range(kw)]
-            base, other = x, jnp.concatenate([lax.slice_in_dim(spread, s, s + width, axis=2) for s in starts], -1)
+            taps = [_window(dy, 2, left - j * dw, x.shape[2], 1) for j in range(kw)]
+            base, other = x, jnp.concatenate(taps, -1)
         else:
-            padded, last = pad_axis(x, 2, left, right), (out_w - 1) * sw + 1
-            taps = [lax.slice_in_dim(padded, j * dw, j * dw + last, stride=sw, axis=2) for j in range(kw)]
+            taps = [_window(x, 2, j * dw - left, out_w, sw) for j in range(kw)]
             base, other = jnp.concatenate(taps, -1), dy
-        base, last = pad_axis(base, row_axis, top, bottom), (out_h - 1) * sh + 1
-        rows = [lax.slice_in_dim(base, i * dh, i * dh + last, stride=sh, axis=row_axis) for i in range(kh)]
+        rows = [_window(base, 1, i * dh - top, out_h, sh) for i in range(kh)]
         return rows, other, from_dy
 
     def kernel_gradient(self, x: Array, dy: Array, kernel: tuple[int, int]) -> Array:
@@ -111,8 +106,7 @@ class Geometry(NamedTuple):
         ins, outs = x.shape[-1], dy.shape[-1]
         if self.is_pointwise(kernel):
             return contract(x.reshape(-1, ins), dy.reshape(-1, outs), self.precision)[None, None]
-        # With rows leading, a vertical shift is one contiguous slice.
-        rows, other, from_dy = self._rows(x.swapaxes(0, 1), dy.swapaxes(0, 1), kernel, 0)
+        rows, other, from_dy = self._rows(x, dy, kernel)
         other = other.reshape(-1, other.shape[-1])
         products = jnp.stack([contract(row.reshape(-1, row.shape[-1]), other, self.precision) for row in rows])
         return _assemble(products, kernel, ins, outs, from_dy)
@@ -122,10 +116,17 @@ class Geometry(NamedTuple):
         batch, ins, outs = x.shape[0], x.shape[-1], dy.shape[-1]
         if self.is_pointwise(kernel):
             return contract(x.reshape(batch, -1, ins), dy.reshape(batch, -1, outs), self.precision)[:, None, None]
-        rows, other, from_dy = self._rows(x, dy, kernel, 1)
+        rows, other, from_dy = self._rows(x, dy, kernel)
         other = other.reshape(batch, -1, other.shape[-1])
         products = [contract(row.reshape(batch, -1, row.shape[-1]), other, self.precision) for row in rows]
         return _assemble(jnp.stack(products, 1), kernel, ins, outs, from_dy)
+
+
+def _window(x: Array, axis: int, start: int, count: int, stride: int) -> Array:
+    """``count`` entries of an axis from ``start`` on, every ``stride``-th; zeros where there are none."""
+    last = start + (count - 1) * stride + 1
+    x = pad_axis(x, axis, -start, last - x.shape[axis])
+    return lax.slice_in_dim(x, 0, None, stride=stride, axis=axis) if stride > 1 else x
 
 
 def _avoid_library(x: Array, w: Array) -> bool:

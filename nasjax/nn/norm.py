@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from nasjax.types import Array, InputError
@@ -51,32 +50,53 @@ def _over_batch(v: Array, like: Array) -> Array:
     return v.reshape((1,) * (like.ndim - 1) + (-1,))
 
 
-def _normalised(
-    eps: float, x: Array, scale: Array, bias: Array
-) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array, Array]]:
-    """(Output, mean, variance), and what its backward needs."""
+def batch_moments(x: Array) -> tuple[Array, Array]:
+    """Mean and biased variance over all axes but the last: float [..., channels] -> two of [1, ..., 1, channels]."""
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axes, keepdims=True)
-    var = jnp.square(x - mean).mean(axes, keepdims=True)
+    return mean, jnp.square(x - mean).mean(axes, keepdims=True)
+
+
+def running_stats(stats: tuple[Array, Array], moments: tuple[Array, Array], count: int, momentum: float = 0.1) -> Any:
+    """Running (mean, variance) after a batch.
+
+    Args:
+      stats: running mean and variance before, float [channels] each; further leading axes are allowed.
+      moments: mean and biased variance of the batch, of the same shapes.
+      count: values of each channel in the batch.
+      momentum: weight of the batch.
+
+    Returns:
+      the new (mean, variance); the variance of the batch enters unbiased.
+    """
+    unbiased = moments[1] * (count / max(count - 1, 1))
+    return stats[0] + momentum * (moments[0] - stats[0]), stats[1] + momentum * (unbiased - stats[1])
+
+
+def _normalised(
+    eps: float, x: Array, scale: Array, bias: Array, moments: tuple[Array, Array]
+) -> tuple[Array, tuple[Array, Array, Array, Array]]:
+    """The output, and what its backward needs."""
+    mean, var = moments
     inverse = lax.rsqrt(var + jnp.asarray(eps, x.dtype))
     y = (x - mean) * (inverse * _over_batch(scale, x)) + _over_batch(bias, x)
-    return (y, mean, var), (x, mean, inverse, scale)
+    return y, (x, mean, inverse, scale)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _normalise(eps: float, x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
-    """Batch norm: (output, mean, variance). Mean and variance carry no gradient."""
-    return _normalised(eps, x, scale, bias)[0]
+def _normalise(eps: float, x: Array, scale: Array, bias: Array, moments: tuple[Array, Array]) -> Array:
+    """Batch norm by moments of ``x`` itself, through which the gradient flows although theirs is zero."""
+    return _normalised(eps, x, scale, bias, moments)[0]
 
 
-def _normalise_bwd(eps: float, saved: Any, cotangents: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+def _normalise_bwd(eps: float, saved: Any, dy: Array) -> tuple[Array, Array, Array, None]:
     del eps
-    (x, mean, inverse, scale), dy = saved, cotangents[0]
+    x, mean, inverse, scale = saved
     axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
     dbias = dy.sum(axes, keepdims=True)
     dscale = (dy * (x - mean)).sum(axes, keepdims=True) * inverse
     dx = inverse * _over_batch(scale, x) * (dy - dbias / count - (x - mean) * (inverse * dscale / count))
-    return dx, dscale.reshape(-1), dbias.reshape(-1)
+    return dx, dscale.reshape(-1), dbias.reshape(-1), None
 
 
 _normalise.defvjp(_normalised, _normalise_bwd)
@@ -92,6 +112,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     fast: bool = False,
+    moments: tuple[Array, Array] | None = None,
 ) -> tuple[Array, tuple[Array, Array] | None]:
     """Batch normalisation over all axes but the last.
 
@@ -108,6 +129,8 @@ def batch_norm(
       fast: whether mode "batch" with scale and bias has a backward of its own, which reads the batch once for its
         sums and once for the result; the new running statistics then carry no gradient. Forward-mode
         derivatives (jvp, not jvp of grad) need False.
+      moments: mean and biased variance of this very x where they are known (see `batch_moments`), for mode "batch";
+        saves two passes over it.
 
     Returns:
       normalised x, and the (updated) running statistics.
@@ -123,23 +146,17 @@ def batch_norm(
             raise InputError("batch_norm: mode 'running' needs stats=(mean, variance).")
         mean, var, new = stats[0], stats[1], stats
     elif mode in ("batch", "sample"):
-        axes = tuple(range(x.ndim - 1)) if mode == "batch" else tuple(range(1, x.ndim - 1))
-        y = None
-        if fast and mode == "batch" and scale is not None and bias is not None:
-            y, mean, var = _normalise(eps, x, scale, bias)
+        new = stats
+        if mode == "batch":
+            mean, var = batch_moments(x) if moments is None else moments
+            if stats is not None:
+                new = running_stats(stats, (mean.reshape(-1), var.reshape(-1)), x.size // x.shape[-1], momentum)
+            if fast and scale is not None and bias is not None:
+                return _normalise(eps, x, scale, bias, (mean, var)), new
         else:
+            axes = tuple(range(1, x.ndim - 1))
             mean = x.mean(axes, keepdims=True)
             var = jnp.square(x - mean).mean(axes, keepdims=True)
-        new = stats
-        if mode == "batch" and stats is not None:
-            count = int(np.prod(x.shape[:-1]))
-            unbiased = var.reshape(-1) * (count / max(count - 1, 1))
-            new = (
-                stats[0] + momentum * (mean.reshape(-1) - stats[0]),
-                stats[1] + momentum * (unbiased - stats[1]),
-            )
-        if y is not None:
-            return y, new
     else:
         raise InputError(f"batch_norm: mode={mode!r}; allowed are 'batch', 'running', 'sample', 'none'.")
     lead = (1,) * (x.ndim - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -196,14 +196,26 @@ def join(a: ActivationPass, b: ActivationPass) -> ActivationPass:
     )
 
 
-def pack(site: Site, value: Array) -> Array:
+class Packed(NamedTuple):
+    """What `pack` reads at a site.
+
+    Attributes:
+      words: sign bits, see `pack_signs`.
+      finite: bool []; whether no value is infinite or not a number, whose sign bit would count as zero.
+    """
+
+    words: Array
+    finite: Array
+
+
+def pack(site: Site, value: Array) -> Packed:
     """Tap that packs sign bits."""
     del site
-    return pack_signs(value)
+    return Packed(pack_signs(value), jnp.isfinite(value).all())
 
 
 def activation_statistics(
-    space: SearchSpace, p: ActivationPass, arch: PyTree, taps: dict[str, Array], batch: int, dtype: Any
+    space: SearchSpace, p: ActivationPass, arch: PyTree, taps: dict[str, Packed], batch: int, dtype: Any
 ) -> PyTree:
     """What the pass asks for, out of packed signs.
 
@@ -220,10 +232,12 @@ def activation_statistics(
     """
     calls = space.site_calls(arch)
     sites = []  # (words [cells, neurons, words], calls [cells, 10])
-    for name, words in taps.items():
+    finite = jnp.array(True)
+    for name, (words, own_finite) in taps.items():
         own = calls[name]
         sites.append((words, own) if own.ndim == 2 else (words[None], own[None]))
-    out: dict[str, Array] = {}
+        finite &= (own_finite | ~own.any(-1)).all()  # what no activation reads does not matter
+    out: dict[str, Array] = {"finite": finite}
 
     def rows(select: Any) -> tuple[Array, Array]:
         all_words = jnp.concatenate([w.reshape(-1, w.shape[-1]) for w, _ in sites])

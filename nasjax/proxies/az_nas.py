@@ -120,12 +120,18 @@ def _entropy(y: Array, precision: Any) -> Array:
 
 
 def _gain(dx: Array, probe: Array, precision: Any) -> Array:
-    """Largest singular value of ``dx^T probe / positions``; dx is folded to the probe's size of image."""
+    """Largest singular value of ``dx^T probe / positions``; dx is folded to the probe's size of image.
+
+    An odd side is cut where the stride leaves its last pixel out, which then has no gradient, or filled up with zeros
+    where the stride takes it in.
+    """
     if dx.ndim == 4 and dx.shape[1:3] != probe.shape[1:3]:
-        batch, height, width, channels = dx.shape
-        out_height, out_width = probe.shape[1:3]
-        step = (height // out_height, width // out_width)
-        dx = dx.reshape(batch, out_height, step[0], out_width, step[1], channels).transpose(0, 1, 3, 2, 4, 5)
+        outs = probe.shape[1:3]
+        steps = [max(round(n / out), 1) for n, out in zip(dx.shape[1:3], outs, strict=True)]
+        folded = [step * out for step, out in zip(steps, outs, strict=True)]
+        dx = dx[:, : folded[0], : folded[1]]
+        dx = jnp.pad(dx, ((0, 0), *((0, f - n) for f, n in zip(folded, dx.shape[1:3], strict=True)), (0, 0)))
+        dx = dx.reshape(dx.shape[0], outs[0], steps[0], outs[1], steps[1], -1).transpose(0, 1, 3, 2, 4, 5)
     rows = probe.reshape(-1, probe.shape[-1])
     mean = jnp.dot(dx.reshape(rows.shape[0], -1).T, rows, precision=precision) / rows.shape[0]
     mean = mean if mean.shape[0] >= mean.shape[1] else mean.T

@@ -111,6 +111,22 @@ def plain(score: float) -> Value:
     return Value(score, score)
 
 
+NOT_FINITE = "an activation is infinite or not a number"
+
+
+def where_finite(stats: Mapping[str, Any], value: Value) -> Value:
+    """The value, or none where a pass of signs met a number that has none: NaN, which would count as zero.
+
+    Args:
+      stats: of the pass; "finite" says whether all it read is finite.
+      value: what comes of the signs.
+
+    Returns:
+      the value, or NaN with the reason.
+    """
+    return value if np.all(stats["finite"]) else Value(math.nan, math.nan, NOT_FINITE)
+
+
 def safe_log(value: float) -> float:
     """Natural logarithm; -inf at zero."""
     return math.log(value) if value > 0 else (-math.inf if value == 0 else math.nan)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.proxies.base import Facts, Proxy, Value, check_count, plain, safe_log
+from nasjax.proxies.base import Facts, Proxy, Value, check_count, plain, safe_log, where_finite
 from nasjax.proxies.lswag import check_preset
 from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, SynflowPass
 from nasjax.types import InputError
@@ -127,8 +127,9 @@ def synflow(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
 
 
 def log_determinant(kernel: np.ndarray) -> float:
-    """``log |det K|`` of a stack of kernels [..., n, n], averaged; -inf for a singular one."""
-    return float(np.mean(np.linalg.slogdet(kernel)[1]))
+    """``log |det K|`` of a stack of kernels [..., n, n], averaged; -inf for a singular one, NaN if an entry is."""
+    with np.errstate(invalid="ignore"):
+        return float(np.mean(np.linalg.slogdet(kernel)[1]))
 
 
 def nwot(*, preset: str = "nbsz", init: str = "torch", samples: int | None = None) -> Proxy:
@@ -153,9 +154,11 @@ def nwot(*, preset: str = "nbsz", init: str = "torch", samples: int | None = Non
     p = ActivationPass(init=init, samples=samples, kernel=True)
 
     def finish(facts: Facts) -> Value:
-        return plain(log_determinant(facts.stats[p]["kernel"]))
+        stats = facts.stats[p]
+        return where_finite(stats, plain(log_determinant(stats["kernel"])))
 
-    return Proxy("nwot", (("init", init), ("samples", samples)), (p,), finish)
+    # Version 2: activations that are not finite make it invalid.
+    return Proxy("nwot", (("init", init), ("samples", samples)), (p,), finish, version=2)
 
 
 def swap(
@@ -185,9 +188,11 @@ def swap(
     p = ActivationPass(init=init, samples=samples, repeats=repeats, patterns=True)
 
     def finish(facts: Facts) -> Value:
-        return plain(float(np.sum(facts.stats[p]["patterns"])) / repeats)
+        stats = facts.stats[p]
+        return where_finite(stats, plain(float(np.sum(stats["patterns"])) / repeats))
 
-    return Proxy("swap", (("init", init), ("repeats", repeats), ("samples", samples)), (p,), finish)
+    # Version 2: as of nwot.
+    return Proxy("swap", (("init", init), ("repeats", repeats), ("samples", samples)), (p,), finish, version=2)
 
 
 def reg_swap(
@@ -228,12 +233,12 @@ def reg_swap(
     base = swap(preset=preset, init=init, samples=samples, repeats=repeats)
 
     def finish(facts: Facts) -> Value:
-        patterns = base.finish(facts).score
+        patterns, _, note = base.finish(facts)
         exponent = 0.0 if mu is None or sigma is None else -((facts.num_params / 1e3 - mu) ** 2) / sigma
-        return Value(safe_log(patterns) + exponent, patterns * math.exp(exponent))
+        return Value(safe_log(patterns) + exponent, patterns * math.exp(exponent), note)
 
     options = (*base.options, ("mu", mu), ("sigma", sigma))
-    return Proxy("reg_swap", tuple(sorted(options, key=lambda kv: kv[0])), base.passes, finish)
+    return Proxy("reg_swap", tuple(sorted(options, key=lambda kv: kv[0])), base.passes, finish, base.version)
 
 
 def _is_number(value: Any) -> bool:

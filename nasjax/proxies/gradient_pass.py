@@ -123,10 +123,11 @@ def gradient_statistics(
     def loss(weights: PyTree, dummies: PyTree, x: Array, y: Array, first: Array) -> tuple[Array, Any]:
         params = space.with_weights(variables.params, weights)
 
-        def tap(site: Site, value: Array) -> Array:
+        def tap(site: Site, value: Array) -> activations.Packed:
             # Only the first mini-batch is read.
-            shape = jax.eval_shape(activations.pack_signs, value)
-            return lax.cond(first, lambda: activations.pack_signs(value), lambda: jnp.zeros(shape.shape, shape.dtype))
+            shapes = jax.eval_shape(lambda value: activations.pack(site, value), value)
+            nothing = lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)  # noqa: E731
+            return lax.cond(first, lambda: activations.pack(site, value), nothing)
 
         output = space.apply(
             variables._replace(params=params),

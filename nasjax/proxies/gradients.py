@@ -144,7 +144,8 @@ def snr_of_layers(total: np.ndarray, squares: np.ndarray, count: np.ndarray) -> 
     with np.errstate(all="ignore"):
         deviation = np.sqrt(np.maximum(squares - total**2 / count, 0) / (count - 1))
     noisy = (count > 1) & (deviation > 0)
-    return np.where(noisy, total / np.where(noisy, deviation, 1), total)
+    ratio = np.where(noisy, total / np.where(noisy, deviation, 1), total)
+    return np.where(np.isposinf(squares), np.nan, ratio)  # an overflow must not count as a large deviation
 
 
 def layer_saliency(facts: Facts, p: GradientPass | SynflowPass) -> tuple[np.ndarray, np.ndarray]:

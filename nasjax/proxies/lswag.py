@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nasjax.proxies import saved_intervals
-from nasjax.proxies.base import PRESETS, Facts, Proxy, Value
+from nasjax.proxies.base import PRESETS, Facts, Proxy, Value, where_finite
 from nasjax.proxies.passes import ActivationPass, GradientPass
 from nasjax.spaces.base import depth_bin
 from nasjax.types import InputError, LayerTable
@@ -120,15 +120,15 @@ def _finish(facts: Facts, config: LswagConfig, gradient: GradientPass, activatio
             if factor <= 0:
                 note = f"Lambda = {factor:.6g} is not positive; its softplus was used"
             guarded = float(np.logaddexp(0.0, factor))
-    patterns = 1.0
-    if config.factors != "lambda":
-        stats = facts.stats[activation]
-        if activation.intervals:
-            patterns = float(stats["interval_patterns"][activation.intervals.index(config.bins)])
-        else:
-            high = 9 if config.psi_layers == "all" else config.bins[1]
-            patterns = float(stats["patterns"][: high + 1].sum())
-    return Value(guarded * patterns, factor * patterns, note)
+    if config.factors == "lambda":
+        return Value(guarded, factor, note)
+    stats = facts.stats[activation]
+    if activation.intervals:
+        patterns = float(stats["interval_patterns"][activation.intervals.index(config.bins)])
+    else:
+        high = 9 if config.psi_layers == "all" else config.bins[1]
+        patterns = float(stats["patterns"][: high + 1].sum())
+    return where_finite(stats, Value(guarded * patterns, factor * patterns, note))
 
 
 def from_config(config: LswagConfig, *, name: str = "lswag") -> Proxy:
@@ -148,6 +148,7 @@ def from_config(config: LswagConfig, *, name: str = "lswag") -> Proxy:
         tuple(sorted(changed.items(), key=lambda kv: kv[0])),
         passes,
         lambda facts: _finish(facts, config, gradient, activation),
+        version=2,  # gradients and activations that are not finite make it invalid
     )
 
 

@@ -120,7 +120,7 @@ class SingularPass(CustomPass):
             values = lax.stop_gradient(_channels(values))
             singular = jnp.linalg.svd(values, compute_uv=False)
             top = singular[..., 0]
-            ratios = jnp.where(top > 0, singular[..., -1] / jnp.where(top > 0, top, 1), 0)
+            ratios = jnp.where(top == 0, 0, singular[..., -1] / jnp.where(top == 0, 1, top))  # NaN stays
             return (ratios * counts.astype(values.dtype)).sum()
 
         def along(angle: Array, plane: Array) -> tuple[Array, Array]:
@@ -223,4 +223,5 @@ def dextr(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
         c = float(np.log1p(curvature))
         return plain(h * c / (h + c) if h + c > 0 else 0.0)
 
-    return Proxy("dextr", (("init", init),), (p,), finish)
+    # Version 2: outputs that are not finite make it invalid.
+    return Proxy("dextr", (("init", init),), (p,), finish, version=2)

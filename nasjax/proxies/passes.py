@@ -144,7 +144,7 @@ def run_with(
 
     Returns:
       ActivationPass: "patterns" int32 [10] distinct patterns by first bin, "interval_patterns" int32 [k],
-      "kernel" [batch, batch], as asked for.
+      "kernel" [batch, batch], as asked for; "finite" bool [], whether all activations are finite numbers.
       GradientPass: "loss" [M]; "layers": dictionary of [L] arrays: "inv_std_abs", "inv_std_signed" (sums of
       1/std over weights with std > 0), "ratio_abs", "ratio_signed" (sums of mean|g|/std), "nonzero_abs",
       "nonzero_signed" (their number), "std" (sum of std of g), "gsnr" (sum of mean(g)^2 / (var(g) + 1e-8)); on

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from nasjax.proxies import activations
-from nasjax.proxies.base import Facts, Proxy, Value, check_count
+from nasjax.proxies.base import Facts, Proxy, Value, check_count, where_finite
 from nasjax.proxies.lswag import check_preset
 from nasjax.proxies.pass_base import CustomPass, needed
 from nasjax.types import Array, InputError, PyTree, Variables
@@ -53,7 +53,7 @@ class RegionsPass(CustomPass):
 
         Returns:
           "regions" int32 []: number of distinct patterns; "official" []: the same as the sum over samples of
-          one over the number of samples with an equal pattern.
+          one over the number of samples with an equal pattern; "finite" bool [], whether all activations are.
         """
         del labels
         patches = (
@@ -61,7 +61,7 @@ class RegionsPass(CustomPass):
         )
         batches = patches.reshape(_BATCHES, -1, *patches.shape[1:])
         thin = space.thin()
-        codes = lax.map(lambda x: thin.codes(variables, arch, x), batches)
+        codes, finite = lax.map(lambda x: thin.codes(variables, arch, x), batches)
         codes = codes.reshape(patches.shape[0], -1)
         words = activations.pack_signs(codes.T)
         equal = jnp.stack([words[:, None, i] == words[None, :, i] for i in range(words.shape[1])]).all(0)
@@ -69,6 +69,7 @@ class RegionsPass(CustomPass):
         return {
             "regions": new.sum(dtype=jnp.int32),
             "official": (1 / equal.sum(1, dtype=jnp.int32).astype(images.dtype)).sum(),
+            "finite": finite.all(),
         }
 
 
@@ -115,6 +116,7 @@ def te_regions(
 
     def finish(facts: Facts) -> Value:
         stats = facts.stats[p]
-        return Value(float(np.mean(stats["regions"])), float(np.mean(stats["official"])))
+        return where_finite(stats, Value(float(np.mean(stats["regions"])), float(np.mean(stats["official"]))))
 
-    return Proxy("te_regions", (("init", init), ("repeats", repeats), ("samples", samples)), (p,), finish)
+    # Version 2: activations that are not finite make it invalid.
+    return Proxy("te_regions", (("init", init), ("repeats", repeats), ("samples", samples)), (p,), finish, version=2)

@@ -14,9 +14,9 @@ import numpy as np
 
 from nasjax import parallel
 from nasjax.hashing import fingerprint
+from nasjax.proxies import memory, registry
 from nasjax.proxies import passes as passes_lib
 from nasjax.proxies import population as population_lib
-from nasjax.proxies import registry
 from nasjax.proxies.base import Facts, Proxy, Value
 from nasjax.proxies.lswag import LswagConfig, from_config
 from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, Pass
@@ -116,7 +116,7 @@ def score(
       the scores.
 
     Raises:
-      InputError: anything asked for does not fit; raised before any long work.
+      InputError: anything asked for does not fit, raised before any long work; or memory ran out, with what to lower.
     """
     check_key(key)
     if store is not None and not hasattr(store, "describe"):
@@ -253,7 +253,8 @@ def run_passes(
     count = 0
     for bound, members in by_signature(space, population):
         mapped = _program(bound, program_passes, engine, batching, chunk, devices)
-        for indices, result, seconds in mapped.chunks((population[members], keys[members]), images, labels):
+        blocks = mapped.chunks((population[members], keys[members]), images, labels)
+        for indices, result, seconds in memory.advised(blocks, bound, images, mapped):
             host = passes_lib.to_host(result)
             for row, index in enumerate(members[indices]):
                 tables, stats = jax.tree.map(lambda a, r=row: a[r], host)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.proxies.base import Facts, Proxy, Value, plain
+from nasjax.proxies.base import Facts, Proxy, Value, plain, where_finite
 from nasjax.proxies.gradients import saliency_pass, snr_by_layer
 from nasjax.proxies.lswag import check_preset
 from nasjax.proxies.pass_base import CustomPass
@@ -43,19 +43,24 @@ class AgreementPass(CustomPass):
 
         Returns:
           "kernels" [L, batch, batch], ``x x^T + (1 - x)(1 - x)^T`` with x the indicators that an output is above
-          zero; counts are exact below 2^24 in float32.
+          zero; counts are exact below 2^24 in float32. "finite" bool [L], whether all outputs are finite numbers.
         """
         del labels, key, fixed
 
-        def visit(values: Array) -> Array:
+        def visit(values: Array, padding: Array | int = 0) -> tuple[Array, Array]:
             x = (values > 0).astype(values.dtype).reshape(*values.shape[:2], -1)
             both = jnp.einsum("kin,kjn->kij", x, x, precision="highest")
             ones = x.sum(-1)
-            return x.shape[-1] - ones[:, :, None] - ones[:, None, :] + 2 * both
+            outputs = jnp.asarray(x.shape[-1] - padding, x.dtype).reshape(-1, 1, 1)
+            kernels = outputs - ones[:, :, None] - ones[:, None, :] + 2 * both
+            return kernels, jnp.isfinite(values).reshape(values.shape[0], -1).all(-1)
 
         seen = space.layer_outputs(variables, arch, images[0], visit, norm=self.norm)
         batch = images.shape[1]
-        return {"kernels": jnp.concatenate([part.reshape(-1, batch, batch) for part in seen])}
+        return {
+            "kernels": jnp.concatenate([kernels.reshape(-1, batch, batch) for kernels, _ in seen]),
+            "finite": jnp.concatenate([finite.reshape(-1) for _, finite in seen]),
+        }
 
 
 def log_determinants(kernels: np.ndarray) -> np.ndarray:
@@ -100,6 +105,9 @@ def t_cet(*, preset: str = "nbsz", saliency: str = "synflow", init: str = "torch
     def finish(facts: Facts) -> Value:
         active = np.asarray(facts.layers.active)
         ratios = snr_by_layer(facts, s, w)
-        return plain(float((log_determinants(facts.stats[p]["kernels"]) * ratios)[active].sum()))
+        kernels, finite = (facts.stats[p][name][active] for name in ("kernels", "finite"))
+        score = float((log_determinants(kernels) * ratios[active]).sum())
+        return where_finite({"finite": finite}, plain(score))
 
-    return Proxy("t_cet", (("init", init), ("saliency", saliency)), (s, w, p), finish)
+    # Version 2: outputs that are not finite make it invalid.
+    return Proxy("t_cet", (("init", init), ("saliency", saliency)), (s, w, p), finish, version=2)

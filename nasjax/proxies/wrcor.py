@@ -62,10 +62,10 @@ def _correlations(values: Array, precision: Any) -> Array:
     top = jnp.abs(rows).max(-1, keepdims=True)  # gradients may be so small that their squares vanish
     rows = rows / jnp.where(top > 0, top, 1)
     norm = jnp.sqrt((rows * rows).sum(-1))
-    defined = (norm > 0).all(-1)
+    constant = (norm == 0).any(-1)  # NaN is not, and stays
     rows = rows / jnp.where(norm > 0, norm, 1)[..., None]
     found = jnp.abs(jnp.einsum("kif,kjf->kij", rows, rows, precision=precision))
-    return jnp.where(defined[:, None, None], found, 0)
+    return jnp.where(constant[:, None, None], 0, found)
 
 
 def wrcor(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
@@ -92,4 +92,5 @@ def wrcor(*, preset: str = "nbsz", init: str = "torch") -> Proxy:
     def finish(facts: Facts) -> Value:
         return plain(log_determinant(facts.stats[p]["kernel"]))
 
-    return Proxy("wrcor", (("init", init),), (p,), finish)
+    # Version 2: responses that are not finite make it invalid.
+    return Proxy("wrcor", (("init", init),), (p,), finish, version=2)

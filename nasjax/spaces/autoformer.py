@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -17,6 +17,7 @@ from nasjax.spaces import autoformer_params as parameters
 from nasjax.spaces import autoformer_slots as tables
 from nasjax.spaces import initial, torch_layout
 from nasjax.spaces.autoformer_network import Network
+from nasjax.spaces.checks import check_sizes, is_positive, population
 from nasjax.spaces.genes import Genes
 from nasjax.spaces.optional import WeightRoles
 from nasjax.spaces.shared import Classifier
@@ -66,9 +67,7 @@ class AutoFormer(Classifier):
 
     def __post_init__(self) -> None:
         """Checks the choices and sizes."""
-        for field in ("num_classes", "image_size", "in_channels", "patch_size", "head_dim", "max_distance"):
-            if not _positive(getattr(self, field)):
-                raise InputError(f"{self.name}: {field}={getattr(self, field)!r}; allowed is a positive integer.")
+        check_sizes(self, "num_classes", "image_size", "in_channels", "patch_size", "head_dim", "max_distance")
         if self.image_size % self.patch_size:
             raise InputError(
                 f"{self.name}: image_size={self.image_size} with patch_size={self.patch_size}; allowed is a multiple "
@@ -77,7 +76,7 @@ class AutoFormer(Classifier):
         for field in ("embed_dims", "depths", "heads", "mlp_ratios"):
             values = getattr(self, field)
             values = tuple(values) if isinstance(values, Sequence) and not isinstance(values, str) else (values,)
-            good = all(_positive(v) or (field == "mlp_ratios" and _tenths(v)) for v in values)
+            good = all(is_positive(v) or (field == "mlp_ratios" and _tenths(v)) for v in values)
             if not values or not good or list(values) != sorted(set(values)):
                 kind = "multiples of 0.1" if field == "mlp_ratios" else "integers"
                 raise InputError(f"{self.name}: {field}={values!r}; allowed are positive {kind}, increasing.")
@@ -114,15 +113,18 @@ class AutoFormer(Classifier):
         Raises:
           InputError: an encoding is malformed or not in the space; the message names the block.
         """
-        if isinstance(encodings, np.ndarray | jax.Array):
-            return np.atleast_2d(codec.check(self.choices, np.asarray(encodings)))
-        one = isinstance(encodings, str | Mapping) or (
-            isinstance(encodings, tuple) and bool(encodings) and isinstance(encodings[0], int | float)
+
+        def single(given: Any) -> bool:
+            return isinstance(given, tuple) and bool(given) and isinstance(given[0], int | float)
+
+        return population(
+            self.name,
+            encodings,
+            one=lambda encoding: codec.decode(self.choices, encoding),
+            rows=lambda array: codec.check(self.choices, array),
+            single=single,
+            example=codec.example(self.choices),
         )
-        encodings = [encodings] if one else list(encodings)
-        if not encodings:
-            raise InputError(f"{self.name}: no architecture given; give at least one tuple, dictionary or text.")
-        return np.stack([codec.decode(self.choices, e) for e in encodings])
 
     def encode(self, archs: Any) -> list[str]:
         """Texts of the official tuples of a population int [n, 2 + 2 D]."""
@@ -339,10 +341,6 @@ class Supernet(AutoFormer):
     def torch_places(self, arch: Any) -> dict[str, torch_layout.Place]:
         """As for a sub-network, but rows of ``qkv.weight`` alternate between queries, keys and values."""
         return tables.torch_places(self.choices, self._sizes, arch, interleaved=True)
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _tenths(value: Any) -> bool:

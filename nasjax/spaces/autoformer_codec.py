@@ -135,7 +135,7 @@ def decode(choices: Choices, encoding: Any) -> np.ndarray:
             encoding = ast.literal_eval(encoding.strip())
         except (ValueError, SyntaxError):
             raise InputError(
-                f"{encoding!r} is no AutoFormer architecture; allowed: {_example(choices)}, or a dictionary with "
+                f"{encoding!r} is no AutoFormer architecture; allowed: {example(choices)}, or a dictionary with "
                 "embed_dim, depth, mlp_ratio and num_heads"
             ) from None
     if isinstance(encoding, Mapping) or hasattr(encoding, "keys"):
@@ -143,7 +143,7 @@ def decode(choices: Choices, encoding: Any) -> np.ndarray:
     elif isinstance(encoding, tuple | list):
         values = _from_tuple(choices, encoding)
     else:
-        raise InputError(f"{encoding!r} is no AutoFormer architecture; allowed: {_example(choices)}, or a dictionary")
+        raise InputError(f"{encoding!r} is no AutoFormer architecture; allowed: {example(choices)}, or a dictionary")
     _check_values(choices, *values)
     width, depth, ratios, heads = values
     blank = [0] * (choices.slots - int(depth))
@@ -178,7 +178,8 @@ def _values(arch: Any) -> tuple[int, int, list[float], list[int]]:
     return int(parts.embed_dim), depth, (parts.tenths[:depth] / 10).tolist(), parts.heads[:depth].tolist()
 
 
-def _example(choices: Choices) -> str:
+def example(choices: Choices) -> str:
+    """The official tuple of the space, as messages show it."""
     depth = choices.depths[0]
     ratios, heads = f"{choices.ratios[0]}, ...", f"{choices.heads[0]}, ..."
     return f"'({depth}, {ratios}, {heads}, {choices.embed_dims[0]})' with {depth} ratios and {depth} numbers of heads"
@@ -189,7 +190,7 @@ def _from_tuple(choices: Choices, encoding: Sequence[Any]) -> tuple[int, int, li
     if not _is_whole(depth) or len(encoding) != 2 + 2 * int(depth):
         raise InputError(
             f"{tuple(encoding)!r} has {len(encoding)} entries; allowed: depth, as many MLP ratios, as many numbers of "
-            f"heads, and the width, as in {_example(choices)}"
+            f"heads, and the width, as in {example(choices)}"
         )
     depth = int(depth)
     return encoding[-1], depth, list(encoding[1 : 1 + depth]), list(encoding[1 + depth : 1 + 2 * depth])

@@ -16,9 +16,9 @@ from nasjax.types import InputError
 _SUITE_OPS = ("input", "output", "maxpool3x3", "conv1x1-bn-relu", "conv3x3-bn-relu")  # codes of NAS-Bench-Suite-Zero
 _SUITE_TEXT = re.compile(r"([01]{49}):([0-4]{7})")
 _PADDING = -3
-_EXAMPLE = '{"matrix": [[0,1,1],[0,0,1],[0,0,0]], "ops": ["input", "conv3x3-bn-relu", "output"]}'
+EXAMPLE = '{"matrix": [[0,1,1],[0,0,1],[0,0,0]], "ops": ["input", "conv3x3-bn-relu", "output"]}'
 _FORMS = (
-    f"allowed: JSON or a dictionary such as {_EXAMPLE}, a pair (matrix, ops), 49 bits and 7 codes as in "
+    f"allowed: JSON or a dictionary such as {EXAMPLE}, a pair (matrix, ops), 49 bits and 7 codes as in "
     f"NAS-Bench-Suite-Zero, or an integer array [{LENGTH}]"
 )
 
@@ -58,7 +58,7 @@ def decode(encoding: Any) -> np.ndarray:
         raise InputError(f"operations {ops!r} are no list; {_FORMS}")
     if isinstance(ops, list | tuple) and _PADDING in ops:  # published tables fill up smaller graphs
         size = ops.index(_PADDING)
-        rows, ops = [row[:size] for row in rows[:size]], ops[:size]
+        rows, ops = _square(rows)[:size, :size], ops[:size]
     return check(_array(rows, ops))
 
 
@@ -100,8 +100,8 @@ def _parts(encoding: Any) -> tuple[Any, Any]:
     raise InputError(f"{encoding!r} is no NAS-Bench-101 cell; {_FORMS}")
 
 
-def _array(rows: Any, ops: Sequence[Any]) -> np.ndarray:
-    """Checks matrix and operations, and lays them out with the output as vertex 6."""
+def _square(rows: Any) -> np.ndarray:
+    """The matrix, if it is one."""
     try:
         full = np.atleast_1d(rows)
     except ValueError:
@@ -111,6 +111,13 @@ def _array(rows: Any, ops: Sequence[Any]) -> np.ndarray:
         raise InputError(
             f"matrix {rows!r}; allowed: a square matrix of 0 and 1 with 2 to {NUM_VERTICES} rows; do: check its rows"
         )
+    return full
+
+
+def _array(rows: Any, ops: Sequence[Any]) -> np.ndarray:
+    """Checks matrix and operations, and lays them out with the output as vertex 6."""
+    full = _square(rows)
+    size = len(full)
     below = np.argwhere(np.tril(full))
     if len(below):
         source, target = below[0]

@@ -6,6 +6,7 @@ and ``cell201_cost``. Nothing here builds a network or reads a file.
 
 from nasjax.spaces.cell201_codec import (
     EDGES,
+    EXAMPLE,
     NASLIB_EDGES,
     NASLIB_OPS,
     NUM_ARCHITECTURES,
@@ -29,6 +30,7 @@ from nasjax.spaces.cell201_moves import all_architectures, crossover, mutate, ne
 
 __all__ = [
     "EDGES",
+    "EXAMPLE",
     "NASLIB_EDGES",
     "NASLIB_OPS",
     "NUM_ARCHITECTURES",

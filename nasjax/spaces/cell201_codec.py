@@ -34,7 +34,7 @@ NUM_ARCHITECTURES = NUM_OPS**NUM_EDGES
 NASLIB_OPS: tuple[str, ...] = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
 NASLIB_EDGES: tuple[tuple[int, int], ...] = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 
-_EXAMPLE = "|avg_pool_3x3~0|+|skip_connect~0|none~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_1x1~2|"
+EXAMPLE = "|avg_pool_3x3~0|+|skip_connect~0|none~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_1x1~2|"
 _PLACES = NUM_OPS ** np.arange(NUM_EDGES - 1, -1, -1)
 # Tuple position p holds our edge _EDGE_OF[p]; tuple value v means our operation _OP_OF[v].
 _EDGE_OF = np.array([EDGES.index(edge) for edge in NASLIB_EDGES])
@@ -268,7 +268,7 @@ def _format(ops: Sequence[int]) -> str:
 
 def _parse(text: Any) -> list[int]:
     if not isinstance(text, str):
-        raise InputError(f"{text!r} is no string; allowed: an official NAS-Bench-201 string; do: write {_EXAMPLE}")
+        raise InputError(f"{text!r} is no string; allowed: an official NAS-Bench-201 string; do: write {EXAMPLE}")
     groups = text.strip().split("+")
     if len(groups) != 3:
         raise _malformed(text, f"it has {len(groups)} groups joined by '+', not 3 (one for each of nodes 1, 2, 3)")
@@ -297,7 +297,7 @@ def _parse(text: Any) -> list[int]:
 def _malformed(text: str, what: str) -> InputError:
     return InputError(
         f"{text!r} is no NAS-Bench-201 string: {what}; "
-        f"allowed: |op~0|+|op~0|op~1|+|op~0|op~1|op~2|; do: write it like {_EXAMPLE}"
+        f"allowed: |op~0|+|op~0|op~1|+|op~0|op~1|op~2|; do: write it like {EXAMPLE}"
     )
 
 

@@ -34,7 +34,8 @@ def edge_args(stage: PyTree) -> EdgeArgs:
 @functools.partial(jax.jit, static_argnums=0)
 def _edge_value(config: EdgeConfig, op: Array, node: Array, args: EdgeArgs) -> tuple[Array, Array, Array, Array]:
     """Output of an edge, running mean, running variance, convolution output (zeros if there is none)."""
-    zero = jnp.zeros_like(node)
+    size = [-(-n // config.stride) for n in node.shape[1:3]]
+    zero = jnp.zeros((node.shape[0], *size, args.scale.shape[0]), node.dtype)
 
     def convolved(name: str) -> tuple[Array, Array, Array, Array]:
         y = cells.convolve(config, name, node, args.weights, None)
@@ -132,11 +133,15 @@ def _cell_bwd(config: EdgeConfig, saved: Any, cotangents: tuple[Array, Array, Ar
 _cell.defvjp(_cell_fwd, _cell_bwd)
 
 
-def node_signs(config: EdgeConfig, arch: Array, x: Array, edges: EdgeArgs) -> tuple[Array, Array]:
-    """Signs of the three nodes that rectifiers may read, False where none does: bool [3, ...]; and node 3."""
+def node_signs(config: EdgeConfig, arch: Array, x: Array, edges: EdgeArgs) -> tuple[Array, Array, Array]:
+    """Signs of the three nodes that rectifiers may read, False where none does: bool [3, ...].
+
+    Also whether those nodes and node 3 are finite, bool []; and node 3.
+    """
     nodes = _value(config, arch, x, edges)[0]
-    read = module_counts(config, arch)[:3] > 0
-    return (nodes[:3] > 0) & read.reshape(3, *(1,) * x.ndim), nodes[3]
+    read = (module_counts(config, arch)[:3] > 0).reshape(3, *(1,) * x.ndim)
+    finite = (jnp.isfinite(nodes[:3]) | ~read).all() & jnp.isfinite(nodes[3]).all()
+    return (nodes[:3] > 0) & read, finite, nodes[3]
 
 
 def convolutions(config: EdgeConfig, arch: Array) -> Array:
@@ -180,6 +185,41 @@ def show_convolutions(
     """
     nodes, (_, _, _, ys) = _value(config, arch, x, edges)
     return nodes[3], visit(ys)
+
+
+def show_edges(
+    config: cells.CellConfig, arch: Array, x: Array, edges: tuple[EdgeArgs, ...], visit: OutputVisit
+) -> tuple[Array, PyTree]:
+    """Node 3 of a cell whose edges differ, and what the visitor makes of its convolutions, edge by edge.
+
+    An edge with the operation "reduce" has two more of them, which give half of the channels each.
+
+    Args:
+      config: static options.
+      arch: int [6].
+      x: float [batch, height, width, channels].
+      edges: arrays of each edge.
+      visit: see `nasjax.spaces.optional.OutputVisit`.
+
+    Returns:
+      node 3, and the visitor's result.
+    """
+    nodes: list[Any] = [x]
+    values, missing = [], []
+    for e, (source, target) in enumerate(EDGES):
+        own = config.edge(e)
+        out, _, _, y = _edge_value(own, arch[e], nodes[source], edges[e])
+        nodes = [*nodes, out] if target == len(nodes) else [*nodes[:target], nodes[target] + out, *nodes[target + 1 :]]
+        if "reduce" not in own.ops:
+            values.append(y)
+            missing.append(0)
+            continue
+        halves, reduces = y.shape[-1] // 2, arch[e] == own.ops.index("reduce")
+        zero, rest = jnp.zeros_like(y), jnp.zeros_like(y[..., :halves])
+        parts = [jnp.concatenate([y[..., i * halves : (i + 1) * halves], rest], -1) for i in range(2)]
+        values += [jnp.where(reduces, zero, y), *(jnp.where(reduces, part, zero) for part in parts)]
+        missing += [0, *[y.shape[1] * y.shape[2] * halves] * 2]
+    return nodes[3], visit(jnp.stack(values), jnp.asarray(missing, jnp.int32))
 
 
 def respond(

@@ -125,9 +125,13 @@ def _observe(y: Array, readers: PyTree) -> Array:
     return jnp.concatenate(seen, -1)
 
 
-def normalise(y: Array, args: EdgeArgs, norm: str, *, fast: bool = False) -> tuple[Array, Array, Array]:
-    """Batch norm of an edge: (output, running mean, running variance); for ``fast`` see `nasjax.nn.batch_norm`."""
-    out, stats = nn.batch_norm(y, args.scale, args.shift, stats=(args.mean, args.var), mode=norm, fast=fast)
+def normalise(
+    y: Array, args: EdgeArgs, norm: str, *, fast: bool = False, moments: Any = None
+) -> tuple[Array, Array, Array]:
+    """Batch norm of an edge: (output, running mean, running variance); options as `nasjax.nn.batch_norm` has them."""
+    out, stats = nn.batch_norm(
+        y, args.scale, args.shift, stats=(args.mean, args.var), mode=norm, fast=fast, moments=moments
+    )
     assert stats is not None
     return out, stats[0], stats[1]
 
@@ -150,14 +154,15 @@ def _used_kernels(op: str, weights: dict[str, Array]) -> dict[str, Array]:
 
 # Inner jit: the edges of a cell are traced once.
 @functools.partial(jax.jit, static_argnums=0)
-def _add_edge(config: EdgeConfig, op: Array, node: Array, args: EdgeArgs, total: Array) -> tuple[Array, Array, Array]:
-    """(total plus the edge's output, running mean, running variance)."""
+def _add_edge(config: EdgeConfig, op: Array, node: Array, args: EdgeArgs, total: Array) -> tuple[Array, Array]:
+    """(total plus the edge's output, mean and variance of the batch that its norm saw [2, out], else zeros)."""
 
     def convolved(name: str, operands: tuple[Array, EdgeArgs], state: Any) -> Any:
         node, args = operands
         y = convolve(config, name, node, args.weights, None)
-        out, mean, var = normalise(y, args, config.norm)
-        return state[0] + out, mean, var
+        seen = nn.batch_moments(y) if config.norm == "batch" else None
+        out = normalise(y, args, config.norm, moments=seen)[0]
+        return state[0] + out, state[1] if seen is None else jnp.stack([s.reshape(-1) for s in seen])
 
     def branch(name: str) -> Any:
         if name in CONVOLUTIONS:
@@ -166,25 +171,26 @@ def _add_edge(config: EdgeConfig, op: Array, node: Array, args: EdgeArgs, total:
         free: dict[str, Any] = {"skip": lambda node: node, "pool": pool}
         return None if name == "none" else lambda own, state: (state[0] + free[name](own[0]), *state[1:])
 
-    state = (total, args.mean, args.var)
-    out: tuple[Array, Array, Array] = update(op, [branch(name) for name in config.ops], (node, args), state)
+    state = (total, jnp.zeros((2, args.scale.shape[0]), total.dtype))
+    out: tuple[Array, Array] = update(op, [branch(name) for name in config.ops], (node, args), state)
     return out
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _edge_gradient(
-    config: EdgeConfig, op: Array, node: Array, args: EdgeArgs, moments: PyTree, dnode: Array, dout: Array
+    config: EdgeConfig, op: Array, node: Array, args: EdgeArgs, seen: Array, moments: PyTree, dnode: Array, dout: Array
 ) -> tuple[Array, EdgeArgs, PyTree]:
     """``dnode`` plus the gradient of the node, gradients of the arrays of the edge, and readings."""
 
     def convolved(name: str, operands: Any, state: Any) -> Any:
-        (node, args, dout), (dnode, dargs, readings) = operands, state
+        (node, args, seen, dout), (dnode, dargs, readings) = operands, state
         own = None if moments is None else {n: moments[n] for n in _names(name)}
         of_samples, of_outputs = nn.split_readers(own)
 
         def run(node: Array, weights: Any, scale: Array, shift: Array, samples: PyTree, outputs: PyTree) -> Array:
             y = _observe(convolve(config, name, node, weights, samples), outputs)
-            return normalise(y, args._replace(scale=scale, shift=shift), config.norm, fast=True)[0]
+            own = args._replace(scale=scale, shift=shift)
+            return normalise(y, own, config.norm, fast=True, moments=seen.reshape(2, 1, 1, 1, -1))[0]
 
         operands = (node, _used_kernels(name, args.weights), args.scale, args.shift, of_samples, of_outputs)
         own_dnode, dweights, dscale, dshift, dsamples, doutputs = jax.vjp(run, *operands)[1](dout)
@@ -196,24 +202,33 @@ def _edge_gradient(
             return functools.partial(convolved, name)
         pool = lambda node, dout: jax.vjp(lambda v: nn.avg_pool(v, 3, padding=1), node)[1](dout)[0]  # noqa: E731
         free: dict[str, Any] = {"skip": lambda node, dout: dout, "pool": pool}
-        return None if name == "none" else lambda own, state: (state[0] + free[name](own[0], own[2]), *state[1:])
+        return None if name == "none" else lambda own, state: (state[0] + free[name](own[0], own[3]), *state[1:])
 
     state = (dnode, *jax.tree.map(jnp.zeros_like, (args, moments)))
-    operands = (node, args, dout)
+    operands = (node, args, seen, dout)
     out: tuple[Array, EdgeArgs, PyTree] = update(op, [branch(name) for name in config.ops], operands, state)
     return out
 
 
-def _cell_value(config: CellConfig, arch: Array, x: Array, edges: tuple[EdgeArgs, ...]) -> Any:
-    """(Nodes, running means, running variances)."""
-    nodes, stats = [x], []
+def _cell_value(config: CellConfig, arch: Array, x: Array, edges: tuple[EdgeArgs, ...]) -> tuple[Any, Array]:
+    """(Nodes, moments that the norms saw [6, 2, out])."""
+    nodes, seen = [x], []
     for e, (source, target) in enumerate(EDGES):
         if target == len(nodes):
             nodes.append(_empty(config.edge(e), arch[e], nodes[source], edges[e]))
-        nodes[target], *own = _add_edge(config.edge(e), arch[e], nodes[source], edges[e], nodes[target])
-        stats.append(own)
-    means, variances = (jnp.stack([own[i] for own in stats]) for i in range(2))
-    return tuple(nodes), means, variances
+        nodes[target], own = _add_edge(config.edge(e), arch[e], nodes[source], edges[e], nodes[target])
+        seen.append(own)
+    return tuple(nodes), jnp.stack(seen)
+
+
+def _running(config: CellConfig, arch: Array, seen: Array, edges: tuple[EdgeArgs, ...], nodes: Any) -> Any:
+    """Running means and variances of the edges after a cell, [6, out] each."""
+    old = jnp.stack([own.mean for own in edges]), jnp.stack([own.var for own in edges])
+    if config.inner.norm != "batch":
+        return old
+    new = nn.running_stats(old, (seen[:, 0], seen[:, 1]), nodes[3].size // nodes[3].shape[-1])
+    used = [jnp.asarray([op in CONVOLUTIONS for op in config.edge(e).ops])[arch[e]] for e in range(len(EDGES))]
+    return tuple(jnp.where(jnp.stack(used)[:, None], *pair) for pair in zip(new, old, strict=True))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -236,24 +251,25 @@ def cell(
       the four nodes; running means and variances of the edges, float [6, out].
     """
     del moments
-    return _cell_value(config.plain(), arch, x, edges)
+    nodes, seen = _cell_value(config.plain(), arch, x, edges)
+    return nodes, *_running(config, arch, seen, edges, nodes)
 
 
 def _cell_fwd(config: CellConfig, arch: Array, x: Array, edges: tuple[EdgeArgs, ...], moments: Any) -> Any:
     # What is differentiated further is this function, by forward mode (GraSP): layers with a vjp of their own refuse.
-    out = _cell_value(config.plain(), arch, x, edges)
-    return out, (arch, edges, moments, out[0][:3])
+    nodes, seen = _cell_value(config.plain(), arch, x, edges)
+    return (nodes, *_running(config, arch, seen, edges, nodes)), (arch, edges, moments, nodes[:3], seen)
 
 
 def _cell_bwd(config: CellConfig, saved: Any, cotangents: tuple[tuple[Array, ...], Array, Array]) -> Any:
-    arch, edges, moments, nodes = saved
+    arch, edges, moments, nodes, seen = saved
     dout = cotangents[0]  # running statistics carry no gradient
     dnodes = [d + _zeros(arch[i], dout[3], d.shape) for i, d in enumerate(dout[:3])] + [dout[3]]
     grads: list[Any] = []
     # Edges are ordered by target, so in reverse a node's gradient is complete before it is read.
     for e, (source, target) in reversed(list(enumerate(EDGES))):
         dnodes[source], *own = _edge_gradient(
-            config.edge(e), arch[e], nodes[source], edges[e], moments[e], dnodes[source], dnodes[target]
+            config.edge(e), arch[e], nodes[source], edges[e], seen[e], moments[e], dnodes[source], dnodes[target]
         )
         grads.append(own)
     dedges, dmoments = (tuple(own[i] for own in reversed(grads)) for i in range(2))

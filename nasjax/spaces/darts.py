@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,9 +21,11 @@ from nasjax.spaces import darts_slots as places
 from nasjax.spaces import darts_supernet as supernet
 from nasjax.spaces import darts_supernet_slots as supernet_slots
 from nasjax.spaces import initial, torch_layout
+from nasjax.spaces.checks import check_sizes, population
 from nasjax.spaces.darts_masked import MaskedDarts
 from nasjax.spaces.darts_plan import VARIANTS, Sizes
 from nasjax.spaces.genes import Genes
+from nasjax.spaces.optional import OutputVisit
 from nasjax.spaces.runner import Forward, Runner
 from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
@@ -39,16 +41,18 @@ class Darts(Classifier, OneProgram):
     configuration.
 
     Attributes:
-      variant: which network is built around the cells. "darts": the evaluation network of DARTS for CIFAR; "naslib":
+      variant: which network is built around the cells. "darts": the evaluation network of DARTS for CIFAR; "imagenet":
+        that for ImageNet, with a stem of three convolutions of stride 2; "naslib":
         the network that NASLib (NAS-Bench-Suite-Zero) scores, with norms behind the pools and without scale and
         shift on the edges; "swap": that of SWAP-NAS, without stem.
-      channels: channels of the cells before the first reduction; 36, 32 and 3 by default.
-      cells: number of cells; 20, 8 and 1 by default. Those at one and at two thirds of the depth are reduction
+      channels: channels of the cells before the first reduction; 36, 48, 32 and 3 by default. Even with "imagenet".
+      cells: number of cells; 20, 14, 8 and 1 by default. Those at one and at two thirds of the depth are reduction
         cells; with one cell that is the only cell.
       auxiliary: whether there is an auxiliary head, which training reads and scores do not. The published scores of
         NAS-Bench-Suite-Zero are without.
-      num_classes: outputs of the classifier.
-      image_size: height and width of the images; a multiple of 4, or of 2 with one cell.
+      num_classes: outputs of the classifier; 10 by default, 1000 with "imagenet".
+      image_size: height and width of the images; a multiple of 4, or of 2 with one cell, eight times that with
+        "imagenet". 32 by default, 224 with "imagenet".
       in_channels: channels of the images.
       precision: matrix precision of every convolution and product.
     """
@@ -57,8 +61,8 @@ class Darts(Classifier, OneProgram):
     channels: int = None  # type: ignore[assignment]
     cells: int = None  # type: ignore[assignment]
     auxiliary: bool = False
-    num_classes: int = 10
-    image_size: int = 32
+    num_classes: int = None  # type: ignore[assignment]
+    image_size: int = None  # type: ignore[assignment]
     in_channels: int = 3
     precision: str = "highest"
 
@@ -66,13 +70,12 @@ class Darts(Classifier, OneProgram):
         """Fills in the variant's sizes, and checks all."""
         if self.variant not in VARIANTS:
             raise InputError(f"darts: variant={self.variant!r}; allowed are {', '.join(VARIANTS)}.")
-        for field in ("channels", "cells"):
+        for field in ("channels", "cells", "num_classes", "image_size"):
             if getattr(self, field) is None:
                 object.__setattr__(self, field, getattr(VARIANTS[self.variant], field))
-        for field in ("channels", "cells", "num_classes", "image_size", "in_channels"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"darts: {field}={value!r}; allowed is a positive integer.")
+        check_sizes(self, "channels", "cells", "num_classes", "image_size", "in_channels")
+        if VARIANTS[self.variant].deep and self.channels % 2:
+            raise InputError(f"darts: channels={self.channels}; allowed is an even number: the stem halves it.")
         if not isinstance(self.auxiliary, bool):
             raise InputError(f"darts: auxiliary={self.auxiliary!r}; allowed are True and False.")
         network.check_image(self._sizes, self.image_size, self.image_size, "darts: image_size")
@@ -101,13 +104,14 @@ class Darts(Classifier, OneProgram):
         Raises:
           InputError: an encoding is malformed; the message names the part.
         """
-        if isinstance(encodings, np.ndarray | jax.Array):
-            return np.stack([codec.check(row) for row in np.atleast_2d(np.asarray(encodings))])
-        if isinstance(encodings, str | Mapping) or hasattr(encodings, "normal"):
-            encodings = [encodings]
-        if not len(encodings):
-            raise InputError("darts: no architecture given; give at least one.")
-        return np.stack([codec.decode(e) for e in encodings])
+        return population(
+            self.name,
+            encodings,
+            one=codec.decode,
+            rows=lambda array: np.stack([codec.check(row) for row in array]),
+            single=lambda given: hasattr(given, "normal"),
+            example="'Genotype(normal=[('sep_conv_3x3', 0), ...], reduce=[...])'",
+        )
 
     def encode(self, archs: Any) -> list[str]:
         """Official genotypes of a population int [n, 32], as texts."""
@@ -235,6 +239,14 @@ class Darts(Classifier, OneProgram):
         options = Forward(norm, self.precision, rescale=False)
         run = Runner(options, variables.params, variables.stats, {}, None, None, images.dtype)
         return blocks.walk(run, self._sizes, network.chosen_cell(jnp.asarray(arch)), images, visit)
+
+    def layer_outputs(
+        self, variables: Variables, arch: Array, images: Array, visit: OutputVisit, *, norm: str = "batch"
+    ) -> list[PyTree]:
+        """Outputs of the weight layers; see `nasjax.spaces.optional.HasLayerOutputs`."""
+        options = Forward(norm, self.precision, rescale=False)
+        run = Runner(options, *variables, {}, None, None, images.dtype, show=visit)
+        return blocks.layer_outputs(run, self._sizes, network.chosen_cell(jnp.asarray(arch)), images)
 
     def loss(self, output: Output, targets: Array) -> Array:
         """Mean cross-entropy; with logits of an auxiliary head, 0.4 times theirs is added. ``targets``: int [batch]."""

@@ -52,12 +52,14 @@ class CellResult(NamedTuple):
       inner: float [8, batch, height, width, C], inputs of second rectifiers by edge; None unless asked for.
       mean: float [8, 2, C], running.
       var: float [8, 2, C], running.
+      outputs: float [8, k, batch, height, width, C], of the convolutions on each edge; None unless asked for.
     """
 
     nodes: Array
     inner: Array | None
     mean: Array
     var: Array
+    outputs: Array | None = None
 
 
 class _Views(NamedTuple):
@@ -147,11 +149,12 @@ def cell(config: CellConfig, ops: Array, sources: Array, inputs: Array, edges: E
     def step(nodes: Array, xs: Any) -> Any:
         op, source, target, edge = xs
         found = _edge_value(config, config.branch(op, source), _views(config, nodes, apart, source), edge)
-        return nodes.at[target].add(found.output), (found.inner if config.inner else None, found.mean, found.var)
+        kept = (found.inner if config.inner else None, found.mean, found.var, found.outputs)
+        return nodes.at[target].add(found.output), kept
 
     # Edges are ordered by target, so a node is complete before it is read.
-    nodes, (inner, mean, var) = lax.scan(step, nodes, (ops, sources, targets, edges))
-    return CellResult(nodes, inner, mean, var)
+    nodes, kept = lax.scan(step, nodes, (ops, sources, targets, edges))
+    return CellResult(nodes, *kept)
 
 
 def _cell_fwd(config: CellConfig, ops: Array, sources: Array, inputs: Array, edges: Edge, moments: PyTree) -> Any:

@@ -36,7 +36,7 @@ TARGETS = np.arange(NUM_EDGES) // 2 + 2  # node that each edge leads to
 _NODES = [2, 3, 4, 5]
 _CONFIG = "NetworkSelectorDatasetInfo:darts:"
 _FORMS = (
-    "give a genotype Genotype(normal=[(op, node), ...], normal_concat=range(2, 6), reduce=[...], "
+    "allowed: a genotype Genotype(normal=[(op, node), ...], normal_concat=range(2, 6), reduce=[...], "
     "reduce_concat=range(2, 6)), a dictionary with 'normal' and 'reduce', a configuration of NAS-Bench-301, its "
     f"compact form ([(node, number), ...], [...]), any of these as text, or an integer array [{LENGTH}]"
 )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nasjax.spaces import darts_codec as codec
+from nasjax.spaces import darts_stem as stem
 from nasjax.spaces.darts_ops import KERNELS, SEPARABLE
 from nasjax.spaces.darts_params import auxiliary_shapes, norm_shapes
 from nasjax.spaces.darts_plan import Segment, Sizes
@@ -55,8 +56,7 @@ def num_params(archs: np.ndarray, sizes: Sizes) -> np.ndarray:
         edges = _edges(segment, ops[..., c, :], sources[..., c, :])
         total += len(segment.cells) * (edges.weights + 2 * edges.normed * sizes.kind.affine)
         total += sum(weights + 2 * segment.channels for weights in _entry_weights(segment))
-    if sizes.kind.stem:
-        total += 9 * sizes.in_channels * sizes.stem_channels + 2 * sizes.stem_channels
+    total += stem.num_params(sizes)
     if sizes.auxiliary:
         total += sum(math.prod(shape) for shape in auxiliary_shapes(sizes).values()) + sizes.num_classes
         total += 2 * sum(channels for (channels,) in norm_shapes(sizes)["auxiliary"].values())
@@ -75,8 +75,8 @@ def macs(archs: np.ndarray, sizes: Sizes, image_size: int) -> np.ndarray:
       int64 [...].
     """
     ops, sources = codec.parts(archs)
-    side = image_size
-    total = np.zeros(archs.shape[:-1], np.int64)
+    of_stem, side = stem.macs(sizes, image_size)
+    total = np.zeros(archs.shape[:-1], np.int64) + of_stem
     for segment in sizes.segments():
         c = int(segment.reduction)
         before, side = side, side // 2 if segment.reduction else side
@@ -84,8 +84,6 @@ def macs(archs: np.ndarray, sizes: Sizes, image_size: int) -> np.ndarray:
         total += len(segment.cells) * edges.weights * side**2
         # Entering convolutions see the size of the newer input; the older one is cut to it.
         total += sum(_entry_weights(segment)) * before**2
-    if sizes.kind.stem:
-        total += 9 * sizes.in_channels * sizes.stem_channels * image_size**2
     return total + sizes.top * sizes.num_classes
 
 
@@ -110,7 +108,7 @@ def supernet_costs(
     }
     units = {cost: np.zeros((2, len(edges), len(codec.OPS)), np.int64) for cost in fixed}
     from_inputs = np.array([source < 2 for source, _ in edges])
-    side = image_size
+    side = stem.macs(sizes, image_size)[1]
     for segment in sizes.segments():
         side = side // 2 if segment.reduction else side
         c, width = int(segment.reduction), segment.channels

@@ -18,6 +18,7 @@ from jax import lax
 from nasjax import nn
 from nasjax.spaces import darts_codec as codec
 from nasjax.spaces import darts_params as parameters
+from nasjax.spaces import darts_stem as stem
 from nasjax.spaces.cells import rescale
 from nasjax.spaces.darts_cells import CellConfig, CellResult, cell, output
 from nasjax.spaces.darts_ops import Edge, EdgeConfig, even_and_odd
@@ -26,6 +27,7 @@ from nasjax.spaces.darts_plan import Segment, Sizes
 from nasjax.spaces.runner import Forward, Runner
 from nasjax.types import Array, InputError, PyTree, Site, Tap, Variables
 
+_AUXILIARY_POOL = 5  # pixels of a side of the pool of the auxiliary head
 EDGE_WEIGHTS = ("depthwise", "pointwise", "skip")
 RunCell = Callable[[CellConfig, Array, PyTree], CellResult]  # (options, inputs, arrays of the cell)
 
@@ -36,20 +38,22 @@ def check_image(sizes: Sizes, height: int, width: int, where: str) -> None:
     Raises:
       InputError: a side is no multiple of the network's stride, or does not suit the auxiliary head.
     """
-    stride = 2 ** sizes.num_reductions()
+    stride = 2 ** sizes.halvings()
     if height % stride or width % stride or min(height, width) < stride:
         raise InputError(
-            f"{where}={height if height == width else (height, width)} with {sizes.num_reductions()} reduction cells; "
+            f"{where}={height if height == width else (height, width)} with {sizes.num_reductions()} reduction cells"
+            f"{' behind a stem of stride 8' if sizes.kind.deep else ''}; "
             f"allowed are multiples of {stride}, so that every reduction halves the image; "
             f"do: take {max(-(-height // stride), 1) * stride}"
         )
     if sizes.auxiliary:
-        halvings = sum(sizes.reductions()[: sizes.auxiliary_cell + 1])
-        sides = [n // 2**halvings for n in (height, width)]
-        if any(not 8 <= side <= 10 for side in sides):
+        halvings, step = sizes.halvings(sizes.auxiliary_cell + 1), sizes.kind.auxiliary_stride
+        sides, least = [n // 2**halvings for n in (height, width)], _AUXILIARY_POOL + step
+        if any(not least <= side < least + step for side in sides):
             raise InputError(
                 f"{where}={height if height == width else (height, width)} with auxiliary=True, whose head sees "
-                f"{sides[0]}x{sides[1]} pixels; allowed are 8 to 10, an image of {8 * 2**halvings}; "
+                f"{sides[0]}x{sides[1]} pixels; allowed are {least} to {least + step - 1}, an image of "
+                f"{least * 2**halvings}; "
                 "do: take that, or auxiliary=False"
             )
 
@@ -66,15 +70,15 @@ def segment_arrays(run: Runner, segment: Segment) -> dict[str, PyTree]:
     return own | {"moments": None if run.moments is None else run.moments[name]}
 
 
-def _enter(options: Forward, own: PyTree, name: str, x: Array) -> tuple[Array, tuple[Array, Array]]:
-    """Rectifier, entering convolution and norm; and new running statistics."""
+def enter(options: Forward, own: PyTree, name: str, x: Array) -> tuple[Array, tuple[Array, Array], Array]:
+    """Rectifier, entering convolution and norm; new running statistics; output of the convolution."""
     reader = None if own["moments"] is None else own["moments"][name]
     y = nn.conv(jax.nn.relu(x), own["weights"][name], precision=options.precision, moments=reader)
     stats = (own["mean"][name], own["var"][name])
     affine = (own[field].get(name) for field in ("scale", "shift"))
     z, new = nn.batch_norm(y, *affine, stats=stats, mode=options.norm)
     assert new is not None
-    return z, new
+    return z, new, y
 
 
 def edge_of(own: PyTree) -> tuple[Edge, PyTree]:
@@ -103,11 +107,11 @@ def one_cell(
     calls: dict[str, Array],
 ) -> tuple[Array, PyTree, dict[str, PyTree]]:
     """Output of a cell, its running statistics {"mean", "var"}, and what the tap returned by site."""
-    entered = [_enter(run.options, own, part, x) for part, x in zip(ENTRIES, (older, newer), strict=True)]
-    inputs = jnp.stack([x for x, _ in entered])
+    entered = [enter(run.options, own, part, x) for part, x in zip(ENTRIES, (older, newer), strict=True)]
+    inputs = jnp.stack([x for x, _, _ in entered])
     result = run_cell(config, inputs, own)
     stats: PyTree = {"mean": {"edges": result.mean}, "var": {"edges": result.var}}
-    for part, (_, new) in zip(ENTRIES, entered, strict=True):
+    for part, (_, new, _) in zip(ENTRIES, entered, strict=True):
         stats["mean"][part], stats["var"][part] = new
     y = output(result)
     taps: dict[str, PyTree] = {}
@@ -165,13 +169,13 @@ def run_segment(
     return (newer[..., :entered] if len(segment.cells) == 1 else newer), y
 
 
-def _auxiliary(run: Runner, x: Array) -> Array:
+def _auxiliary(run: Runner, sizes: Sizes, x: Array) -> Array:
     """Logits of the auxiliary head: rectifier, pool, two convolutions, matrix."""
     weights = run.params["auxiliary"]
-    x = nn.avg_pool(jax.nn.relu(x), 5, stride=3, padding="VALID")
-    for name in ("first", "second"):
+    x = nn.avg_pool(jax.nn.relu(x), _AUXILIARY_POOL, stride=sizes.kind.auxiliary_stride, padding="VALID")
+    for i, name in enumerate(("first", "second")):
         y = nn.conv(x, weights[name], padding="VALID", precision=run.options.precision)
-        x = jax.nn.relu(run.norm(y, "auxiliary", name))
+        x = jax.nn.relu(run.norm(y, "auxiliary", name) if i < sizes.kind.auxiliary_norms else y)
     flat = x.reshape(x.shape[0], -1)
     return run.bias(nn.linear(flat, weights["head"], precision=run.options.precision), "auxiliary")
 
@@ -209,14 +213,12 @@ def forward(
     """
     check_image(sizes, images.shape[1], images.shape[2], "image size")
     run = Runner(options, variables.params, variables.stats, calls, tap, moments, images.dtype)
-    x = run.norm(run.conv(images, "stem"), "stem") if sizes.kind.stem else images
-    run.read(x, "stem")
-    older = newer = run.rescale(x)
+    older, newer = stem.apply(run, sizes, images)
     extra = None
     for segment in sizes.segments():
         older, newer = run_segment(run, sizes, segment, run_cell, older, newer)
         if auxiliary and segment.cells[-1] == sizes.auxiliary_cell:
-            extra = _auxiliary(run, newer)
+            extra = _auxiliary(run, sizes, newer)
     return run.linear(newer.mean((1, 2)), "head"), extra, run
 
 

@@ -23,11 +23,13 @@ class EdgeConfig(NamedTuple):
       norm: batch-norm mode.
       precision: matrix precision.
       pool_norm: whether a norm follows a pool.
+      outputs: whether the outputs of convolutions are wanted.
     """
 
     norm: str
     precision: Any
     pool_norm: bool
+    outputs: bool = False
 
 
 class Edge(NamedTuple):
@@ -58,12 +60,16 @@ class Result(NamedTuple):
       inner: what the second rectifier of a separable convolution reads, else zeros; of the shape of ``output``.
       mean: float [2, C], running.
       var: float [2, C], running.
+      outputs: what the convolutions give, float [k, ...] of the shape of ``output``, zero for those that the operation
+        lacks: of both halves the depthwise and the pointwise one, and with "skip" weights those of even and odd
+        pixels, with zeros behind. None unless asked for.
     """
 
     output: Array
     inner: Array
     mean: Array
     var: Array
+    outputs: Array | None = None
 
 
 def even_and_odd(x: Array) -> tuple[Array, Array]:
@@ -88,6 +94,7 @@ def operation(config: EdgeConfig, op: int, stride: int, x: Array, edge: Edge, mo
     mean, var = list(edge.mean), list(edge.var)
     size = [-(-n // stride) for n in x.shape[1:3]]
     zero = jnp.zeros((x.shape[0], *size, x.shape[-1]), x.dtype)
+    shown = [zero] * (2 * edge.mean.shape[0] + 2 * ("skip" in edge.weights))
 
     def norm(y: Array, half: int, affine: bool = True) -> Array:
         scale, shift = (a[half] if affine and a is not None else None for a in (edge.scale, edge.shift))
@@ -117,13 +124,16 @@ def operation(config: EdgeConfig, op: int, stride: int, x: Array, edge: Edge, mo
             moments=reader,
         )
         weight, reader = own("pointwise", number)
-        return norm(nn.conv(y, weight, precision=config.precision, moments=reader), number)
+        z = nn.conv(y, weight, precision=config.precision, moments=reader)
+        shown[2 * number : 2 * number + 2] = y, z
+        return norm(z, number)
 
     def reduce() -> Array:
         parts = []
         for number, pixels in enumerate(even_and_odd(jax.nn.relu(x))):
             weight, reader = own("skip", number)
             parts.append(nn.conv(pixels, weight, precision=config.precision, moments=reader))
+        shown[-2:] = (jnp.concatenate([part, jnp.zeros_like(part)], -1) for part in parts)
         return norm(jnp.concatenate(parts, -1), 0)
 
     inner = zero
@@ -141,4 +151,4 @@ def operation(config: EdgeConfig, op: int, stride: int, x: Array, edge: Edge, mo
         out = pool(x, 3, stride=stride, padding=1)
         if config.pool_norm:
             out = norm(out, 0, affine=False)
-    return Result(out, inner, jnp.stack(mean), jnp.stack(var))
+    return Result(out, inner, jnp.stack(mean), jnp.stack(var), jnp.stack(shown) if config.outputs else None)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from nasjax.spaces import darts_codec as codec
+from nasjax.spaces import darts_stem as stem
 from nasjax.spaces import initial
 from nasjax.spaces.darts_ops import KERNELS, LARGEST, SEPARABLE
 from nasjax.spaces.darts_plan import Segment, Sizes
@@ -36,9 +38,7 @@ def edge_shapes(segment: Segment) -> dict[str, tuple[int, ...]]:
 
 def weight_shapes(sizes: Sizes, edges: EdgeShapes = edge_shapes) -> PyTree:
     """Shapes of all convolution and linear weights but those of the auxiliary head."""
-    shapes: dict[str, Any] = {"head": (sizes.top, sizes.num_classes)}
-    if sizes.kind.stem:
-        shapes["stem"] = (3, 3, sizes.in_channels, sizes.stem_channels)
+    shapes: dict[str, Any] = {"head": (sizes.top, sizes.num_classes)} | stem.weight_shapes(sizes)
     for segment in sizes.segments():
         own = {name: (1, 1, width, segment.channels) for name, width in zip(ENTRIES, segment.widths(), strict=True)}
         shapes[segment.name] = {name: lead(segment) + shape for name, shape in (own | edges(segment)).items()}
@@ -54,13 +54,14 @@ def auxiliary_shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
 
 def norm_shapes(sizes: Sizes, edges: tuple[int, ...] = (codec.NUM_EDGES, 2)) -> PyTree:
     """Shapes of one vector of every batch norm; ``edges`` are the axes of those on the edges of a cell."""
-    shapes: dict[str, Any] = {"stem": (sizes.stem_channels,)} if sizes.kind.stem else {}
+    shapes = stem.norm_shapes(sizes)
     for segment in sizes.segments():
         vector = (segment.channels,)
         own = {name: vector for name in ENTRIES} | {"edges": edges + vector}
         shapes[segment.name] = {name: lead(segment) + shape for name, shape in own.items()}
     if sizes.auxiliary:
-        shapes["auxiliary"] = {"first": AUXILIARY[:1], "second": AUXILIARY[1:]}
+        norms = {"first": AUXILIARY[:1], "second": AUXILIARY[1:]}
+        shapes["auxiliary"] = dict(list(norms.items())[: sizes.kind.auxiliary_norms])
     return shapes
 
 
@@ -99,9 +100,7 @@ def _among(ops: Array, numbers: tuple[int, ...]) -> Array:
 def weight_mask(sizes: Sizes, arch: Array) -> PyTree:
     """Which weights an architecture has: a tree shaped like the weights, bool arrays that broadcast to them."""
     ops, sources = codec.parts(arch)
-    mask: dict[str, Any] = {"head": jnp.ones((1, 1), bool)}
-    if sizes.kind.stem:
-        mask["stem"] = jnp.ones((1, 1, 1, 1), bool)
+    mask: dict[str, Any] = {"head": jnp.ones((1, 1), bool)} | stem.weight_mask(sizes)
     for segment in sizes.segments():
         c = int(segment.reduction)
         edges = _edge_masks(ops[c], sources[c], segment.reduction)
@@ -128,7 +127,7 @@ def init_params(key: Array, sizes: Sizes, arch: Array, law: str, dtype: Any) -> 
     """Random parameters by a law, with the fans of the architecture's own layers; what it lacks is zero."""
     ops, _ = codec.parts(arch)
     mask, shapes = weight_mask(sizes, arch), weight_shapes(sizes)
-    draws: dict[str, Any] = {name: initial.weight(shapes[name], law) for name in ("stem", "head") if name in shapes}
+    draws = outer_draws(shapes, law)
     for segment in sizes.segments():
         own = {name: initial.weight(shape, law) for name, shape in shapes[segment.name].items()}
         sides = jnp.asarray([KERNELS.get(op, LARGEST) for op in range(len(codec.OPS))], dtype)
@@ -139,6 +138,13 @@ def init_params(key: Array, sizes: Sizes, arch: Array, law: str, dtype: Any) -> 
         draws[segment.name] = own | {name: entry_draw(segment, i, law, dtype) for i, name in enumerate(ENTRIES)}
     without = () if sizes.kind.affine else ("edges",)
     return finish(key, sizes, draws, norm_shapes(sizes), law, dtype, without=without)
+
+
+def outer_draws(shapes: PyTree, law: str) -> dict[str, Any]:
+    """How the weights outside of the cells are drawn, out of the shapes of all."""
+    outer = {name: shapes[name] for name in (stem.NAME, "head") if name in shapes}
+    draws: dict[str, Any] = jax.tree.map(lambda shape: initial.weight(shape, law), outer, is_leaf=initial.is_shape)
+    return draws
 
 
 def finish(
@@ -194,7 +200,7 @@ def layer_sums(terms: PyTree, sizes: Sizes, edges: Callable[[Segment, PyTree], A
 
     ``edges`` gives those of the edges.
     """
-    sums = [terms["stem"].sum()[None]] if sizes.kind.stem else []
+    sums = stem.layer_sums(terms, sizes)
     for segment in sizes.segments():
         own, n = terms[segment.name], len(segment.cells)
         rows = [

@@ -1,7 +1,8 @@
 """The skeleton of DARTS networks: which cells there are, how wide, and what enters them.
 
 Networks are those of the DARTS code for CIFAR (Liu et al., ICLR 2019): a stem, ``cells`` cells of which those at one
-and at two thirds of the depth halve the image and double the channels, mean over positions, classifier. A cell reads
+and at two thirds of the depth halve the image and double the channels, mean over positions, classifier; for ImageNet,
+with a stem that halves the image three times, and whose last two outputs the first cell reads. A cell reads
 the outputs of the two cells before it, through a 1x1 convolution each; behind a reduction, the older one is twice as
 large, and enters through two convolutions of its even and its odd pixels.
 """
@@ -24,6 +25,11 @@ class Variant(NamedTuple):
       affine: whether the norms in the cells scale and shift.
       pool_norm: whether a norm without scale and shift follows each pool.
       tap_last: whether the auxiliary head reads the last cell, instead of the second reduction.
+      deep: whether the stem is three convolutions of stride 2, instead of one of stride 1.
+      auxiliary_stride: of the pool of the auxiliary head, which puts out 2x2 pixels.
+      auxiliary_norms: norms of the auxiliary head, behind the first of its two convolutions.
+      num_classes: default number of outputs.
+      image_size: default size of the images.
     """
 
     channels: int
@@ -32,13 +38,20 @@ class Variant(NamedTuple):
     affine: bool
     pool_norm: bool
     tap_last: bool
+    deep: bool = False
+    auxiliary_stride: int = 3
+    auxiliary_norms: int = 2
+    num_classes: int = 10
+    image_size: int = 32
 
 
 VARIANTS = {
     "darts": Variant(36, 20, 3, True, False, False),
+    "imagenet": Variant(48, 14, 1, True, False, False, True, 2, 1, 1000, 224),
     "naslib": Variant(32, 8, 3, False, True, True),
     "swap": Variant(3, 1, 0, True, False, False),
 }
+STEM_HALVINGS = 3  # of the deep stem
 
 
 class Entry(NamedTuple):
@@ -125,10 +138,14 @@ class Sizes:
         """How often the image is halved: twice, but once with one cell."""
         return sum(self.reductions())
 
+    def halvings(self, cells: int | None = None) -> int:
+        """How often the image is halved by the stem and the first cells, all by default."""
+        return STEM_HALVINGS * self.kind.deep + sum(self.reductions()[:cells])
+
     def segments(self) -> tuple[Segment, ...]:
         """The cells in order."""
         older = newer = self.stem_channels
-        channels, halved = self.channels, False
+        channels, halved = self.channels, self.kind.deep
         found: list[Segment] = []
         for i, reduction in enumerate(self.reductions()):
             channels *= 2 if reduction else 1

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.spaces import darts_codec as codec
+from nasjax.spaces import darts_stem as stem
 from nasjax.spaces import slots, torch_layout
 from nasjax.spaces.darts_ops import KERNELS, LARGEST, SEPARABLE
 from nasjax.spaces.darts_plan import Segment, Sizes
@@ -33,7 +34,7 @@ def entry_names(segment: Segment, c: int) -> list[list[str]]:
 
 def layer_names(sizes: Sizes) -> tuple[str, ...]:
     """Slot names: the module names of the official network, in forward order."""
-    names = ["stem.0"] if sizes.kind.stem else []
+    names = [conv.name for conv in stem.convs(sizes)]
     for segment in sizes.segments():
         edges = [f"_ops.{e}.{part}" for e in range(codec.NUM_EDGES) for part in _parts(segment)]
         for c, number in enumerate(segment.cells):
@@ -50,7 +51,7 @@ def layer_table(sizes: Sizes, arch: Array) -> LayerTable:
     """
     ops, sources = codec.parts(arch)
     one = lambda n: jnp.ones(n, bool)  # noqa: E731
-    active = [one(1)] if sizes.kind.stem else []
+    active = [one(len(stem.convs(sizes)))]
     for segment in sizes.segments():
         own, origin = ops[int(segment.reduction)], sources[int(segment.reduction)]
         first = (own[:, None] == jnp.asarray(tuple(KERNELS))[None]).any(-1)
@@ -71,23 +72,25 @@ def site_calls(sizes: Sizes, arch: Array) -> dict[str, Array]:
     them that begins with a rectifier, outputs of cells by the next two.
 
     Returns:
-      "stem" int32 [10]; of stage s with n cells "stage{s}/node" [5 n, 10] (nodes 0..4), "stage{s}/inner" [8 n, 10]
-      (between the halves of the convolution on each edge), "stage{s}/output" [n, 10]; of reduction cell r
-      "reduction{r}/input" [2, 10], "reduction{r}/node" [3, 10], "reduction{r}/inner" [8, 10],
-      "reduction{r}/output" [10].
+      "stem" int32 [10], of a deep stem also "stem/first" and "stem/second"; of stage s with n cells
+      "stage{s}/node" [5 n, 10] (nodes 0..4), "stage{s}/inner" [8 n, 10] (between the halves of the convolution on each
+      edge), "stage{s}/output" [n, 10]; of reduction cell r "reduction{r}/input" [2, 10], "reduction{r}/node" [3, 10],
+      "reduction{r}/inner" [8, 10], "reduction{r}/output" [10].
     """
     _, sources = codec.parts(arch)
     table = layer_table(sizes, arch)
     before = slots.calls_before(table)
     index = {name: i for i, name in enumerate(table.names)}
-    entered: dict[int, Any] = {i: 0 for i in range(-1, sizes.cells)}  # by number of the cell that is read, -1: stem
+    # By number of the cell that is read; below it the outputs of the stem, -1 the newest.
+    oldest = -len(stem.blocks(sizes))
+    entered: dict[int, Any] = {i: 0 for i in range(oldest, sizes.cells)}
     calls: dict[str, Array] = {}
     for segment in sizes.segments():
         origin = sources[int(segment.reduction)]
         nodes, inner = [], []
         for c, number in enumerate(segment.cells):
             for names, back in zip(entry_names(segment, c), (2, 1), strict=True):
-                entered[max(number - back, -1)] += before[index[f"cells.{number}.{names[0]}"]]
+                entered[max(number - back, oldest)] += before[index[f"cells.{number}.{names[0]}"]]
             prefix = f"cells.{number}._ops"
             first = _rows(before, index, prefix, "op.1")
             if segment.reduction:
@@ -101,7 +104,7 @@ def site_calls(sizes: Sizes, arch: Array) -> dict[str, Array]:
         calls |= {f"{name}/input": read[:2], f"{name}/node": read[2:]} if segment.reduction else {f"{name}/node": read}
     zero = jnp.zeros_like(before[0])
     outputs = {number: zero + found for number, found in entered.items()}
-    calls["stem"] = outputs[-1]
+    calls |= stem.site_calls(sizes, before, outputs)
     for segment in sizes.segments():
         own = jnp.stack([outputs[number] for number in segment.cells])
         calls[f"{segment.name}/output"] = own[0] if segment.reduction else own
@@ -119,9 +122,8 @@ def torch_places(sizes: Sizes, arch: np.ndarray) -> dict[str, torch_layout.Place
 
     The names are those of the DARTS code, also for the other variants.
     """
-    weight, norm = torch_layout.weight, torch_layout.norm
     ops, sources = codec.parts(arch)
-    found = weight("stem.0", "stem") | norm("stem.1", "stem") if sizes.kind.stem else {}
+    found = stem.torch_places(sizes)
     for segment in sizes.segments():
         for c, number in enumerate(segment.cells):
             lead = () if segment.reduction else (c,)
@@ -130,8 +132,8 @@ def torch_places(sizes: Sizes, arch: np.ndarray) -> dict[str, torch_layout.Place
             for e, (op, source) in enumerate(zip(ops[cell].tolist(), sources[cell].tolist(), strict=True)):
                 found |= _edge_places(segment, f"cells.{number}._ops.{e}", op, source, (*lead, e), sizes)
     if sizes.auxiliary:
-        found |= _auxiliary_places()
-    found |= weight("classifier", "head")
+        found |= _auxiliary_places(sizes)
+    found |= torch_layout.weight("classifier", "head")
     return found | {"classifier.bias": ("params", ("bias", "head"), None)}
 
 
@@ -178,10 +180,11 @@ def _edge_places(
     return found
 
 
-def _auxiliary_places() -> dict[str, torch_layout.Place]:
+def _auxiliary_places(sizes: Sizes) -> dict[str, torch_layout.Place]:
     found: dict[str, torch_layout.Place] = {}
-    for module, name in (("2", "first"), ("5", "second")):
+    for i, (module, name) in enumerate((("2", "first"), ("5", "second"))):
         found[f"auxiliary_head.features.{module}.weight"] = ("params", ("auxiliary", name), None)
-        found |= torch_layout.norm(f"auxiliary_head.features.{int(module) + 1}", "auxiliary", name)
+        if i < sizes.kind.auxiliary_norms:
+            found |= torch_layout.norm(f"auxiliary_head.features.{int(module) + 1}", "auxiliary", name)
     found["auxiliary_head.classifier.weight"] = ("params", ("auxiliary", "head"), None)
     return found | {"auxiliary_head.classifier.bias": ("params", ("bias", "auxiliary"), None)}

@@ -83,7 +83,7 @@ def held_weights() -> dict[str, np.ndarray]:
 def init(key: Array, sizes: Sizes, law: str, dtype: Any) -> Variables:
     """Random variables; laws as of the space, fans are those of each operation's own layers."""
     shapes = parameters.weight_shapes(sizes, edge_shapes)
-    draws: dict[str, Any] = {name: initial.weight(shapes[name], law) for name in ("stem", "head") if name in shapes}
+    draws = parameters.outer_draws(shapes, law)
     taps = (_SIDES**2).reshape(-1, 1, 1, 1, 1, 1).astype(dtype)
     for segment in sizes.segments():
         own = {name: initial.weight(shape, law) for name, shape in shapes[segment.name].items()}

@@ -15,12 +15,15 @@ from nasjax.spaces import cell101_cost as cost
 from nasjax.spaces import cell101_graph as graph
 from nasjax.spaces import cell101_moves as moves
 from nasjax.spaces import initial, torch_layout
+from nasjax.spaces import nasbench101_blocks as blocks
 from nasjax.spaces import nasbench101_network as network
 from nasjax.spaces import nasbench101_torch as naming
 from nasjax.spaces.base import depth_bin
-from nasjax.spaces.runner import Forward
+from nasjax.spaces.checks import check_sizes, population
+from nasjax.spaces.optional import OutputVisit
+from nasjax.spaces.runner import Forward, Runner
 from nasjax.spaces.shared import Classifier
-from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
+from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
 
 _NUM_BINS = 10
 _SIGNATURE = "branches="
@@ -59,10 +62,7 @@ class NasBench101(Classifier):
 
     def __post_init__(self) -> None:
         """Checks the sizes."""
-        for field in ("channels", "stacks", "cells", "num_classes", "image_size", "in_channels"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"nasbench101: {field}={value!r}; allowed is a positive integer.")
+        check_sizes(self, "channels", "stacks", "cells", "num_classes", "image_size", "in_channels")
         if self.channels < graph.MAX_BRANCHES:
             raise InputError(
                 f"nasbench101: channels={self.channels}; allowed is {graph.MAX_BRANCHES} or more, since a cell shares "
@@ -93,13 +93,14 @@ class NasBench101(Classifier):
         Raises:
           InputError: an encoding is malformed, or names no cell of the space.
         """
-        if isinstance(encodings, np.ndarray | jax.Array):
-            return np.stack([codec.check(row) for row in np.atleast_2d(np.asarray(encodings))])
-        if isinstance(encodings, str | dict):
-            encodings = [encodings]
-        if not len(encodings):
-            raise InputError("nasbench101: no architecture given; give at least one.")
-        return np.stack([codec.decode(e) for e in encodings])
+        return population(
+            self.name,
+            encodings,
+            one=codec.decode,
+            rows=lambda array: np.stack([codec.check(row) for row in array]),
+            single=lambda given: False,
+            example=codec.EXAMPLE,
+        )
 
     def encode(self, archs: Any) -> list[str]:
         """Official matrices and operations of a population int [n, 26], pruned, as JSON texts."""
@@ -228,6 +229,20 @@ class NasBench101(Classifier):
             options, sizes, variables, pruned, images, self._calls(arch), tap, moments
         )
         return Output(logits, stats, {**taps, "log_scale": log_scale} if rescale else taps)
+
+    def blocks(self, variables: Variables, arch: Array, images: Array, visit: Visit, *, norm: str = "batch") -> Walk:
+        """Stem and cells; see `nasjax.spaces.optional.HasBlocks`."""
+        options = Forward(norm, self.precision, rescale=False)
+        run = Runner(options, *variables, {}, None, None, images.dtype)
+        return blocks.walk(run, self._sizes(arch), graph.prune(jnp.asarray(arch)), images, visit)
+
+    def layer_outputs(
+        self, variables: Variables, arch: Array, images: Array, visit: OutputVisit, *, norm: str = "batch"
+    ) -> list[PyTree]:
+        """Outputs of the weight layers; see `nasjax.spaces.optional.HasLayerOutputs`."""
+        options = Forward(norm, self.precision, rescale=False)
+        run = Runner(options, *variables, {}, None, None, images.dtype, show=visit)
+        return blocks.layer_outputs(run, self._sizes(arch), graph.prune(jnp.asarray(arch)), images)
 
     def weight_mask(self, arch: Array) -> PyTree:
         """Which weights an architecture has: tree shaped like ``weights``, bool arrays that broadcast to them."""

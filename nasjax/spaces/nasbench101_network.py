@@ -17,13 +17,15 @@ from jax import lax
 from nasjax import nn
 from nasjax.spaces import initial
 from nasjax.spaces.cell101_graph import ABSENT, NUM_INNER, OUTPUT, Pruned, wide
-from nasjax.spaces.nasbench101_units import Unit, UnitConfig, unit
+from nasjax.spaces.nasbench101_units import Unit, UnitConfig, shown_unit, unit
+from nasjax.spaces.optional import OutputVisit
 from nasjax.spaces.runner import Forward, Runner
 from nasjax.types import Array, PyTree, Site, Tap, Variables
 
 KERNEL, CENTRE = 1, 2  # kinds of vertices: 3x3 and 1x1 convolution; 3 is the pool
 _VERTEX_OPS = ("none", "kernel", "centre", "pool")
 _PROJECTION_OPS = ("none", "pointwise")
+OUTPUTS = "outputs"  # where `cell` puts what is shown of its layers
 
 
 class Sizes(NamedTuple):
@@ -155,7 +157,7 @@ def init_stats(sizes: Sizes, dtype: Any) -> PyTree:
     return initial.norms(norm_shapes(sizes), dtype)[1]
 
 
-class _Cell(NamedTuple):
+class Cell(NamedTuple):
     """What is static in the cells of a stack.
 
     Attributes:
@@ -173,27 +175,41 @@ class _Cell(NamedTuple):
     narrow: int
 
 
-def _cell_config(options: Forward, sizes: Sizes, s: int) -> _Cell:
+def cell_config(options: Forward, sizes: Sizes, s: int) -> Cell:
+    """What is static in the cells of stack ``s``."""
     shares = tuple(sizes.narrow(s) + (r < sizes.extra(s)) for r in range(sizes.branches))
     static = (options.norm, options.precision)
     vertex, projection = UnitConfig(*static, _VERTEX_OPS), UnitConfig(*static, _PROJECTION_OPS)
-    return _Cell(f"stack{s}", vertex, projection, shares, sizes.narrow(s))
+    return Cell(f"stack{s}", vertex, projection, shares, sizes.narrow(s))
 
 
-def _cell(
-    config: _Cell, pruned: Pruned, held: Array, x: Array, own: PyTree, calls: dict[str, Array], tap: Tap | None
+def cell(
+    config: Cell,
+    pruned: Pruned,
+    held: Array,
+    x: Array,
+    own: PyTree,
+    calls: dict[str, Array],
+    tap: Tap | None,
+    show: OutputVisit | None = None,
 ) -> tuple[Array, PyTree, dict[str, PyTree]]:
     """Output of a cell, its running statistics {"mean", "var"}, and what the tap returned by site.
+
+    With ``show``, which is for forward passes, the last also holds what it made of the layers, in their order.
 
     The vertices run in one scan over a buffer of their outputs: one body to compile, not five.
     Everything in a cell is a rectifier's output or a maximum of such, so not negative: a rectifier behind the
     pool changes nothing and spares a case.
     """
 
-    def run(part: str, kind: Array, x: Array, arrays: Unit, moments: PyTree) -> tuple[Array, tuple[Array, Array]]:
+    def run(part: str, kind: Array, x: Array, arrays: Unit, moments: PyTree) -> tuple[Array, tuple[Array, Array], Any]:
+        """Output, running statistics, and output of the convolution where it is shown."""
         static = config.unit if part == "vertex" else config.projection
-        z, mean, var = unit(static, kind, x, arrays, moments)
-        return z, (mean, var)
+        if show is None:
+            (z, mean, var), y = unit(static, kind, x, arrays, moments), None
+        else:
+            (z, mean, var), y = shown_unit(static, kind, x, arrays)
+        return z, (mean, var), y
 
     def read(site: str, z: Array, calls: dict[str, Array], ragged: bool) -> dict[str, PyTree]:
         if tap is None:
@@ -209,12 +225,15 @@ def _cell(
 
     def vertex(tensors: Array, xs: Any) -> Any:
         t, enters, kind, sources, held, arrays, moments, calls = xs
-        entry, entry_stats = run("project", enters, x, arrays["project"], moments["project"])
+        entry, entry_stats, entered = run("project", enters, x, arrays["project"], moments["project"])
         total = jax.nn.relu(entry) + (sources[:, None, None, None, None] * tensors).sum(0)
         if ragged:  # a wider vertex is cut to the width of its reader
             total = total * held[None, None, None]
-        z, stats = run("vertex", kind, total, arrays["vertex"], moments["vertex"])
+        z, stats, convolved = run("vertex", kind, total, arrays["vertex"], moments["vertex"])
         taps = read("input", entry, calls, ragged) | read("vertex", z, calls, ragged)
+        if show is not None:
+            missing = x.shape[1] * x.shape[2] * (held == 0).sum()
+            taps[OUTPUTS] = show(jnp.stack([entered, convolved]), jnp.stack([missing, missing]))
         return lax.dynamic_update_index_in_dim(tensors, jax.nn.relu(z), t, 0), ((entry_stats, stats), taps)
 
     inner = ("project", "vertex")
@@ -230,14 +249,18 @@ def _cell(
     )
     empty = jnp.zeros((NUM_INNER, *x.shape[:3], width), x.dtype)
     tensors, (inner_stats, taps) = lax.scan(vertex, empty, xs)
-    z, output_stats = run("output", pruned.matrix[0, OUTPUT].astype(jnp.int32), x, arrays["output"], moments["output"])
+    kind = pruned.matrix[0, OUTPUT].astype(jnp.int32)
+    z, output_stats, convolved = run("output", kind, x, arrays["output"], moments["output"])
     taps |= read("output", z, calls, False)
+    if show is not None:
+        of_vertices = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), taps[OUTPUTS])
+        taps[OUTPUTS] = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), of_vertices, show(convolved[None]))
     y = jax.nn.relu(z) + jnp.concatenate(_branches(config, pruned, tensors), -1)
     named = dict(zip((*inner, "output"), (*inner_stats, output_stats), strict=True))
     return y, {field: {part: own[i] for part, own in named.items()} for i, field in enumerate(("mean", "var"))}, taps
 
 
-def _branches(config: _Cell, pruned: Pruned, tensors: Array) -> list[Array]:
+def _branches(config: Cell, pruned: Pruned, tensors: Array) -> list[Array]:
     """The concatenated vertices, by their rank among those that the output reads."""
     ends = pruned.matrix[1:OUTPUT, OUTPUT]
     rank = jnp.cumsum(ends) - 1
@@ -258,7 +281,7 @@ def group(run: Runner, s: int, name: str) -> PyTree:
 
 def _stack(run: Runner, sizes: Sizes, s: int, pruned: Pruned, x: Array) -> Array:
     """The cells of a stack: the first by itself, the others in a scan."""
-    config = _cell_config(run.options, sizes, s)
+    config = cell_config(run.options, sizes, s)
     held = channel_mask(sizes, s, pruned)
     # Of the sites of vertices, the calls of a cell's five come together.
     calls = {
@@ -268,7 +291,7 @@ def _stack(run: Runner, sizes: Sizes, s: int, pruned: Pruned, x: Array) -> Array
     }
 
     def step(x: Array, log_scale: Array, own: PyTree, calls: dict[str, Array]) -> Any:
-        y, stats, taps = _cell(config, pruned, held, x, own, calls, run.tap)
+        y, stats, taps = cell(config, pruned, held, x, own, calls, run.tap)
         run.log_scale = log_scale
         return run.rescale(y), run.log_scale, stats, taps
 

@@ -64,8 +64,8 @@ def _normalise(config: UnitConfig, y: Array, args: Unit) -> Result:
 
 # Inner jit: the units of a cell are traced once.
 @functools.partial(jax.jit, static_argnums=0)
-def _value(config: UnitConfig, kind: Array, x: Array, args: Unit) -> tuple[Result, Array]:
-    """(result, convolution output)."""
+def shown_unit(config: UnitConfig, kind: Array, x: Array, args: Unit) -> tuple[Result, Array]:
+    """What `unit` returns, and the output of the convolution, zeros without one."""
     zero = jnp.zeros((*x.shape[:3], args.scale.shape[0]), x.dtype)
 
     def branch(op: str) -> Any:
@@ -127,11 +127,11 @@ def unit(config: UnitConfig, kind: Array, x: Array, args: Unit, moments: PyTree)
       output float [batch, height, width, out], running mean and variance float [out].
     """
     del moments
-    return _value(config, kind, x, args)[0]
+    return shown_unit(config, kind, x, args)[0]
 
 
 def _fwd(config: UnitConfig, kind: Array, x: Array, args: Unit, moments: PyTree) -> Any:
-    result, y = _value(config, kind, x, args)
+    result, y = shown_unit(config, kind, x, args)
     return result, (kind, x, args, moments, y)
 
 

@@ -14,6 +14,7 @@ from nasjax.spaces import cell201, dag, initial, nasbench201_blocks, nasbench201
 from nasjax.spaces import nasbench201_network as network
 from nasjax.spaces import nasbench201_supernet as supernet
 from nasjax.spaces.base import depth_bin
+from nasjax.spaces.checks import check_sizes, population
 from nasjax.spaces.genes import Genes, product
 from nasjax.spaces.nasbench201_masked import MaskedNasBench201
 from nasjax.spaces.optional import ModuleVisit, OutputVisit, ResponseVisit
@@ -54,10 +55,7 @@ class NasBench201(Classifier, OneProgram):
 
     def __post_init__(self) -> None:
         """Checks the sizes."""
-        for field in ("channels", "cells", "num_classes", "image_size", "in_channels"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"nasbench201: {field}={value!r}; allowed is a positive integer.")
+        check_sizes(self, "channels", "cells", "num_classes", "image_size", "in_channels")
         if self.image_size % 4:
             raise InputError(f"nasbench201: image_size={self.image_size}; allowed is a multiple of 4.")
         if not isinstance(self.drop_dead, bool):
@@ -87,14 +85,19 @@ class NasBench201(Classifier, OneProgram):
         Raises:
           InputError: an encoding is malformed; the message names the part.
         """
-        numbers = isinstance(encodings, tuple) and not any(isinstance(e, (str, tuple, list)) for e in encodings)
-        if isinstance(encodings, (str, int)) or (numbers and encodings):
-            encodings = [encodings]
-        if isinstance(encodings, (np.ndarray, jax.Array)):
-            return np.atleast_2d(cell201.check_arch(np.asarray(encodings)))
-        if not len(encodings):
-            raise InputError("nasbench201: no architecture given; give at least one string, index or tuple.")
-        return np.stack([cell201.decode(e) for e in encodings])
+
+        def single(given: Any) -> bool:
+            numbers = isinstance(given, tuple) and not any(isinstance(e, (str, tuple, list)) for e in given)
+            return bool(numbers and given)
+
+        return population(
+            self.name,
+            encodings,
+            one=cell201.decode,
+            rows=cell201.check_arch,
+            single=single,
+            example=repr(cell201.EXAMPLE),
+        )
 
     def encode(self, archs: Any) -> list[str]:
         """Official strings of a population int [n, 6]."""
@@ -220,10 +223,7 @@ class NasBench201(Classifier, OneProgram):
         arch = self._traced(arch)
         options = network.Forward(norm, self.precision, rescale)
         run_cell = network.chosen_cell(options, arch)
-        logits, stats, taps, log_scale = network.forward(
-            options, variables.params, variables.stats, run_cell, images, self._calls(arch), tap, moments
-        )
-        return Output(logits, stats, {**taps, "log_scale": log_scale} if rescale else taps)
+        return network.output(options, *variables, run_cell, images, self._calls(arch), tap, moments)
 
     def blocks(self, variables: Variables, arch: Array, images: Array, visit: Visit, *, norm: str = "batch") -> Walk:
         """Stem, cells, reduction blocks and last norm; see `nasjax.spaces.optional.HasBlocks`."""
@@ -282,13 +282,10 @@ class NasBench201(Classifier, OneProgram):
         rescale: bool = False,
     ) -> Output:
         """Forward pass of the supernet; ``mask`` [6, 5]: weight of each operation on each edge."""
-        mask, options = supernet.check_mask(mask), network.Forward(norm, self.precision, rescale)
-        calls = supernet.site_calls(supernet.layer_table(self.layer_names(), mask), self.cells)
-        run_cell = supernet.mixed_cell(options, mask.astype(images.dtype))
-        logits, stats, taps, log_scale = network.forward(
-            options, variables.params, variables.stats, run_cell, images, calls, tap, moments
-        )
-        return Output(logits, stats, {**taps, "log_scale": log_scale} if rescale else taps)
+        options = network.Forward(norm, self.precision, rescale)
+        calls = supernet.site_calls(supernet.layer_table(self.layer_names(), supernet.check_mask(mask)), self.cells)
+        run_cell = supernet.mixed_cell(options, jnp.asarray(mask, images.dtype))
+        return network.output(options, *variables, run_cell, images, calls, tap, moments)
 
     def supernet_mask(self, arch: Any) -> np.ndarray:
         """The mask under which the supernet is one architecture: float64 [6, 5]."""

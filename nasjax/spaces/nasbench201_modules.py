@@ -181,10 +181,10 @@ class ThinCell:
         dtype = jnp.zeros(()).dtype if dtype is None else dtype
         return Variables(network.init_params(key, sizes, law, dtype), network.init_stats(sizes, dtype))
 
-    def codes(self, variables: Variables, arch: Array, images: Array) -> Array:
-        """Patterns bool [batch, 4 x positions]: three nodes and the output."""
+    def codes(self, variables: Variables, arch: Array, images: Array) -> tuple[Array, Array]:
+        """Patterns bool [batch, 4 x positions]: three nodes and the output; and whether all is finite."""
         layers = Layers(network.Forward("batch", self.precision, rescale=False), variables)
         edges = cell_visits.edge_args(jax.tree.map(lambda a: a[0], layers.stage(0)))
-        signs, y = cell_visits.node_signs(layers.edge_config, arch, images, edges)
+        signs, finite, y = cell_visits.node_signs(layers.edge_config, arch, images, edges)
         output = nn.batch_norm(y, None, None)[0] > 0  # scale 1 and shift 0, as every fresh norm
-        return jnp.concatenate([s.reshape(s.shape[0], -1) for s in (*signs, output)], 1)
+        return jnp.concatenate([s.reshape(s.shape[0], -1) for s in (*signs, output)], 1), finite

@@ -12,12 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.spaces import initial, torch_layout
+from nasjax.spaces import nasbench_macro_blocks as blocks
 from nasjax.spaces import nasbench_macro_network as network
 from nasjax.spaces.base import depth_bin
+from nasjax.spaces.checks import check_sizes, population, shown
 from nasjax.spaces.genes import Genes, product
-from nasjax.spaces.runner import Forward
+from nasjax.spaces.optional import OutputVisit
+from nasjax.spaces.runner import Forward, Runner
 from nasjax.spaces.shared import Classifier, OneProgram
-from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables
+from nasjax.types import Array, Graph, InputError, LayerTable, Output, PyTree, Tap, Variables, Visit, Walk
 
 OPS = ("identity", "MB3_K3", "MB6_K5")
 _NUM_BINS = 10
@@ -51,10 +54,7 @@ class NasBenchMacro(Classifier, OneProgram):
 
     def __post_init__(self) -> None:
         """Checks the sizes."""
-        for field in ("channels", "head_channels", "num_classes", "image_size", "in_channels"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"nasbench_macro: {field}={value!r}; allowed is a positive integer.")
+        check_sizes(self, "channels", "head_channels", "num_classes", "image_size", "in_channels")
 
     @property
     def name(self) -> str:
@@ -82,13 +82,14 @@ class NasBenchMacro(Classifier, OneProgram):
         Raises:
           InputError: an encoding is no code of eight digits 0..2.
         """
-        if isinstance(encodings, np.ndarray | jax.Array):
-            return np.stack([_check(row) for row in np.atleast_2d(np.asarray(encodings))])
-        if isinstance(encodings, str | int):
-            encodings = [encodings]
-        if not len(encodings):
-            raise InputError("nasbench_macro: no architecture given; give at least one.")
-        return np.stack([_decode(e) for e in encodings])
+        return population(
+            self.name,
+            encodings,
+            one=_decode,
+            rows=lambda array: np.stack([_check(row) for row in array]),
+            single=lambda given: False,
+            example="'01201201'",
+        )
 
     def encode(self, archs: Any) -> list[str]:
         """Official codes of a population int [n, 8]."""
@@ -238,6 +239,20 @@ class NasBenchMacro(Classifier, OneProgram):
         )
         return Output(logits, stats, {**taps, "log_scale": log_scale} if rescale else taps)
 
+    def blocks(self, variables: Variables, arch: Array, images: Array, visit: Visit, *, norm: str = "batch") -> Walk:
+        """Stem, layers and last convolution; see `nasjax.spaces.optional.HasBlocks`."""
+        options = Forward(norm, self.precision, rescale=False)
+        run = Runner(options, *variables, {}, None, None, images.dtype)
+        return blocks.walk(run, self._sizes, jnp.asarray(arch), images, visit)
+
+    def layer_outputs(
+        self, variables: Variables, arch: Array, images: Array, visit: OutputVisit, *, norm: str = "batch"
+    ) -> list[PyTree]:
+        """Outputs of the weight layers; see `nasjax.spaces.optional.HasLayerOutputs`."""
+        options = Forward(norm, self.precision, rescale=False)
+        run = Runner(options, *variables, {}, None, None, images.dtype, show=visit)
+        return blocks.layer_outputs(run, self._sizes, jnp.asarray(arch), images)
+
     def weight_mask(self, arch: Array) -> PyTree:
         """Which weights an architecture has: tree shaped like ``weights``, bool arrays that broadcast to them."""
         arch = jnp.asarray(arch)
@@ -327,10 +342,11 @@ def _look_up(table: list[list[int]], archs: Any) -> np.ndarray:
 def _decode(encoding: Any) -> np.ndarray:
     if hasattr(encoding, "__array__") and np.ndim(encoding):
         return _check(np.asarray(encoding))
-    text = f"{encoding:0{_LENGTH}d}" if isinstance(encoding, int) else str(encoding).strip()
+    whole = isinstance(encoding, int | np.integer) and not isinstance(encoding, bool)
+    text = f"{int(encoding):0{_LENGTH}d}" if whole else str(encoding).strip()
     if not re.fullmatch(f"[0-{len(OPS) - 1}]{{{_LENGTH}}}", text):
         raise InputError(
-            f"{encoding!r} is no NAS-Bench-Macro code; allowed: {_LENGTH} digits, one a layer, "
+            f"{shown(encoding)} is no NAS-Bench-Macro code; allowed: {_LENGTH} digits, one a layer, "
             f"{', '.join(f'{i} {op}' for i, op in enumerate(OPS))}; do: write it like 01201201"
         )
     return np.array(list(text), dtype=np.int32)

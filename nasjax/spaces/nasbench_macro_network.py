@@ -121,6 +121,12 @@ class Result(NamedTuple):
 
 def operation(config: LayerConfig, op: str, x: Array, own: Arrays, moments: PyTree) -> Result:
     """One operation of a layer."""
+    return computed(config, op, x, own, moments)[0]
+
+
+def computed(config: LayerConfig, op: str, x: Array, own: Arrays, moments: PyTree) -> tuple[Result, dict[str, Array]]:
+    """One operation of a layer, and the outputs of its convolutions by name."""
+    outputs: dict[str, Array] = {}
     mean, var = ({name: dict(part) for name, part in tree.items()} for tree in (own.mean, own.var))
 
     def norm(y: Array, part: str) -> Array:
@@ -135,22 +141,25 @@ def operation(config: LayerConfig, op: str, x: Array, own: Arrays, moments: PyTr
     def conv(x: Array, part: str, **options: Any) -> Array:
         of_part = None if moments is None else moments[op][part]
         if part == "depthwise":
-            return nn.depthwise_conv(x, own.weights[op][part], moments=of_part, **options)
-        return nn.conv(x, own.weights[op][part], precision=config.precision, moments=of_part, **options)
+            y = nn.depthwise_conv(x, own.weights[op][part], moments=of_part, **options)
+        else:
+            y = nn.conv(x, own.weights[op][part], precision=config.precision, moments=of_part, **options)
+        outputs[part] = y
+        return y
 
     size = [-(-n // config.stride) for n in x.shape[1:3]]
     wide = max(expansion for expansion, _ in BLOCKS.values()) * x.shape[-1]
     z1, z2 = (jnp.zeros((x.shape[0], *spatial, wide), x.dtype) for spatial in (x.shape[1:3], size))
     if op == "identity":
         y = x if config.stride == 1 else norm(conv(x, "down", stride=config.stride, padding="VALID"), "down")
-        return Result(y, z1, z2, mean, var)
+        return Result(y, z1, z2, mean, var), outputs
     kernel = BLOCKS[op][1]
     first = norm(conv(x, "expand"), "expand")
     second = norm(conv(jax.nn.relu(first), "depthwise", stride=config.stride, padding=kernel // 2), "depthwise")
     y = norm(conv(jax.nn.relu(second), "project"), "project")
     y = y + x if config.stride == 1 else y
     fill = lambda z: jnp.pad(z, ((0, 0), (0, 0), (0, 0), (0, wide - z.shape[-1])))  # noqa: E731
-    return Result(y, fill(first), fill(second), mean, var)
+    return Result(y, fill(first), fill(second), mean, var), outputs
 
 
 _OPERATIONS = ("identity", *BLOCKS)
@@ -180,6 +189,12 @@ def _layer_bwd(config: LayerConfig, saved: Any, cotangents: Result) -> Any:
 
 
 layer.defvjp(_layer_fwd, _layer_bwd)
+
+
+def arrays(run: Runner, name: str) -> Arrays:
+    """Arrays of a layer."""
+    trees = (run.params["weights"], run.params["scale"], run.params["shift"], run.mean, run.var)
+    return Arrays(*(tree[name] for tree in trees))
 
 
 def forward(
@@ -212,10 +227,8 @@ def forward(
     x = run.rescale(run.activation(run.norm(run.conv(images, "stem"), "stem"), "stem"))
     for i, (ins, _, stride) in enumerate(sizes.layers()):
         name = f"layer{i}"
-        trees = (run.params["weights"], run.params["scale"], run.params["shift"], run.mean, run.var)
-        own = Arrays(*(tree[name] for tree in trees))
         config = LayerConfig(options.norm, options.precision, stride)
-        found = layer(config, arch[i], x, own, None if moments is None else moments[name])
+        found = layer(config, arch[i], x, arrays(run, name), None if moments is None else moments[name])
         run.set_stats(found.mean, found.var, name)
         narrow = min(expansion for expansion, _ in BLOCKS.values()) * ins
         for part in PARTS[:2]:

@@ -16,8 +16,23 @@ import numpy as np
 from nasjax.types import Array, Output, PyTree, Tap, Variables, Visit, Walk
 
 ModuleVisit = Callable[[Array, Array], PyTree]
-OutputVisit = Callable[[Array], PyTree]
 ResponseVisit = Callable[[Array | int, Array, Array, Array], PyTree]
+
+
+class OutputVisit(Protocol):
+    """What `HasLayerOutputs.layer_outputs` calls."""
+
+    def __call__(self, values: Array, padding: Array | int = 0) -> PyTree:
+        """Reduces the outputs of some layers.
+
+        Args:
+          values: float [k, batch, ...], outputs of equal shape; zero for a layer that the architecture lacks.
+          padding: int32 [k] or 0; how many entries of a sample belong to no output. They are zero.
+
+        Returns:
+          tree of arrays with the leading axis k.
+        """
+        ...
 
 
 class RefusesPasses(Protocol):
@@ -177,8 +192,7 @@ class HasLayerOutputs(Protocol):
           variables: what ``init`` makes.
           arch: one architecture.
           images: float [batch, height, width, channels].
-          visit: called as visit(values) on float [k, batch, ...], outputs of equal shape; zero for a layer that the
-            architecture lacks. What it returns has the leading axis k too.
+          visit: called on the outputs of k layers at a time, see `OutputVisit`.
           norm: batch-norm mode.
 
         Returns:
@@ -225,7 +239,7 @@ class ThinNetwork(Protocol):
         """Random variables."""
         ...
 
-    def codes(self, variables: Variables, arch: PyTree, images: Array) -> Array:
+    def codes(self, variables: Variables, arch: PyTree, images: Array) -> tuple[Array, Array]:
         """Activation pattern of every sample.
 
         Args:
@@ -234,7 +248,8 @@ class ThinNetwork(Protocol):
           images: float [batch, height, width, 1].
 
         Returns:
-          bool [batch, neurons]; False where the architecture has no such neuron.
+          bool [batch, neurons], False where the architecture has no such neuron; and bool [], whether all activations
+          are finite numbers.
         """
         ...
 

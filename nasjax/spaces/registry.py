@@ -7,6 +7,7 @@ import difflib
 import importlib
 from typing import Any
 
+from nasjax.spaces.checks import check_precision
 from nasjax.types import InputError
 
 # Name -> "module:class". The class is a frozen dataclass; its fields are the options, but for those whose
@@ -22,7 +23,6 @@ _SPACES = {
     "transnas_macro": "nasjax.spaces.transnas_macro:TransNasMacro",
     "transnas_micro": "nasjax.spaces.transnas_micro:TransNasMicro",
 }
-PRECISIONS = ("highest", "high", "default")  # of `jax.lax.Precision`
 
 
 def names() -> tuple[str, ...]:
@@ -58,8 +58,7 @@ def get_space(name: str, **options: Any) -> Any:
                 f"option {option!r} of space {name!r} is unknown; allowed: {', '.join(known)}; "
                 f"do: {_nearest(option, known, 'leave it out')}"
             )
-    if options.get("precision", "highest") not in PRECISIONS:
-        raise InputError(f"{name}: precision={options['precision']!r}; allowed are {', '.join(PRECISIONS)}.")
+    check_precision(name, options.get("precision", "highest"))
     return space(**options)
 
 

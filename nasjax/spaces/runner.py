@@ -12,6 +12,7 @@ from jax import lax
 
 from nasjax import nn
 from nasjax.spaces.cells import rescale
+from nasjax.spaces.optional import OutputVisit
 from nasjax.types import Array, InputError, PyTree, Site, Tap
 
 
@@ -46,6 +47,8 @@ class Runner:
         tap: Tap | None,
         moments: PyTree | None,
         dtype: Any,
+        *,
+        show: OutputVisit | None = None,
     ):
         """Starts a pass.
 
@@ -57,14 +60,16 @@ class Runner:
           tap: called at every site, or None.
           moments: tree of `nasjax.nn.Moments` shaped like the weights, or None.
           dtype: floating dtype of the computation.
+          show: called on the output of every layer; what it returns is appended to ``shown``.
         """
+        self.show, self.shown = show, list[PyTree]()
         self.options, self.params, self.calls, self.tap, self.moments = options, params, calls, tap, moments
         self.mean, self.var = _copy(stats["mean"]), _copy(stats["var"])
         self.taps: dict[str, PyTree] = {}
         self.log_scale = jnp.zeros((), dtype)
 
     def twin(self, log_scale: Array) -> Runner:
-        """A runner that starts from this state, with another scale; for the branches of a switch."""
+        """A runner that starts from this state, with another scale; for the branches of a switch. It shows nothing."""
         twin = Runner(self.options, self.params, self.stats, self.calls, None, self.moments, log_scale.dtype)
         twin.log_scale = log_scale
         return twin
@@ -92,16 +97,23 @@ class Runner:
         pick(self.mean, path[:-1])[path[-1]] = mean
         pick(self.var, path[:-1])[path[-1]] = var
 
-    def conv(self, x: Array, *path: Any, **options: Any) -> Array:
-        """Convolution with the weights at a path; options as of `nasjax.nn.conv`."""
+    def conv(self, x: Array, *path: Any, bias: bool = False, **options: Any) -> Array:
+        """Convolution with the weights, and if asked for the bias, at a path; options as of `nasjax.nn.conv`."""
         weights = pick(self.params["weights"], path)
-        return nn.conv(x, weights, precision=self.options.precision, moments=self.own_moments(*path), **options)
+        y = nn.conv(x, weights, precision=self.options.precision, moments=self.own_moments(*path), **options)
+        return self.output(self.bias(y, *path) if bias else y)
 
     def linear(self, x: Array, *path: Any) -> Array:
         """Product with the matrix at a path, and its bias."""
         weights = pick(self.params["weights"], path)
         y = nn.linear(x, weights, precision=self.options.precision, moments=self.own_moments(*path))
-        return self.bias(y, *path)
+        return self.output(self.bias(y, *path))
+
+    def output(self, y: Array) -> Array:
+        """The output of a layer, which ``show`` sees."""
+        if self.show is not None:
+            self.shown.append(self.show(y[None]))
+        return y
 
     def bias(self, x: Array, *path: Any) -> Array:
         """Adds the bias at a path, scaled down as x has been."""
@@ -140,7 +152,11 @@ class Runner:
 
         Raises:
           InputError: readers of single samples' gradients are given; a sample's gradient is the sum over its tiles.
+            Or outputs are shown with norms over the batch: an image's outputs are those of all its tiles, which
+            then run together.
         """
+        if self.show is not None:
+            return self._tiles_together(function, tiles, self.show)
         readers = (nn.Moments, nn.Signs)
         if any(isinstance(n, readers) for n in jax.tree.leaves(self.moments, is_leaf=lambda n: isinstance(n, readers))):
             raise InputError(
@@ -162,6 +178,23 @@ class Runner:
             cells = self.calls[name].ndim > 1
             self.taps[name] = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), value) if cells else value
         return features.swapaxes(0, 1).reshape(features.shape[1], -1)
+
+    def _tiles_together(self, function: Callable[[Array], Array], tiles: Array, show: OutputVisit) -> Array:
+        """`over_tiles` with the tiles in one batch; an image shows those of all its tiles."""
+        if self.options.norm == "batch":
+            raise InputError(
+                "Outputs of layers are not available for jigsaw with norms over the batch, which see the tiles of one "
+                "position at a time; use norm='running'."
+            )
+        count, batch = tiles.shape[:2]
+
+        def of_images(values: Array, padding: Array | int = 0) -> PyTree:
+            return show(values.reshape(values.shape[0], batch, count, *values.shape[2:]), count * padding)
+
+        self.show = of_images
+        features = function(tiles.swapaxes(0, 1).reshape(-1, *tiles.shape[2:]))
+        self.show = show
+        return features.reshape(batch, -1)
 
 
 def _copy(tree: PyTree) -> PyTree:

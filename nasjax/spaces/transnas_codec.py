@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nasjax.spaces.checks import population, shown
 from nasjax.types import InputError
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3")  # micro, by digit
@@ -144,27 +145,28 @@ def _decode(
     width: int,
 ) -> np.ndarray:
     """A population of one or several encodings; a tuple of numbers is one architecture."""
-    if hasattr(encodings, "__array__") and not isinstance(encodings, str):
-        array = np.asarray(encodings)
-        if array.dtype.kind in "iu":
-            return np.atleast_2d(check(array))
-    single = isinstance(encodings, str | int) or (isinstance(encodings, tuple) and _is_number(encodings[:1]))
-    items = [encodings] if single else list(encodings)
-    if not items:
-        raise InputError(f"{space}: no architecture given; give at least one code like {example!r}.")
-    rows = []
-    for item in items:
+
+    def one(item: Any) -> np.ndarray:
         if isinstance(item, int | np.integer) and not isinstance(item, bool):
             item = str(item)  # what a table makes of "102333"
         if isinstance(item, str):
-            rows.append(np.array(digits_of(item.strip(), width)))
-        elif isinstance(item, tuple) or hasattr(item, "__array__"):
-            rows.append(item)
-        else:
-            raise InputError(
-                f"{item!r} does not name an architecture of {space}; allowed: a code like {example!r}, or six digits."
-            )
-    return np.stack([np.atleast_1d(check(row)) for row in rows])
+            return check(np.array(digits_of(item.strip(), width)))
+        if (isinstance(item, tuple) or hasattr(item, "__array__")) and np.ndim(item) == 1:
+            return check(item)
+        raise InputError(
+            f"{shown(item)} does not name an architecture of {space}; allowed: a code like {example!r}, or six digits."
+        )
+
+    if hasattr(encodings, "__array__") and np.asarray(encodings).dtype.kind in "iu" and np.ndim(encodings):
+        encodings = np.asarray(encodings)
+    return population(
+        space,
+        encodings,
+        one=one,
+        rows=check,
+        single=lambda given: isinstance(given, tuple) and _is_number(given[:1]),
+        example=repr(example),
+    )
 
 
 def _micro_digits(text: str, width: int) -> list[int]:
@@ -176,7 +178,7 @@ def _micro_digits(text: str, width: int) -> list[int]:
     groups = cell.split("_")
     if [len(group) for group in groups] not in ([1, 2, 3], [LENGTH]) or not cell.replace("_", "").isdecimal():
         raise InputError(
-            f"{text!r}: the cell {cell!r} is not of the form '1_02_333': one digit for each edge into node 1, "
+            f"{text!r}: the cell {cell!r} is not of the form '1_02_333'; allowed: one digit for each edge into node 1, "
             "two into node 2, three into node 3."
         )
     return [int(digit) for digit in "".join(groups)]

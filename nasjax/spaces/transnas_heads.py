@@ -170,10 +170,9 @@ def decode(runner: Runner, task: Task, layers: tuple[Layer, ...], x: Array, halv
     for layer in layers:
         if halvings >= layer.doubles_from:
             x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (0, 0, 1), (0, 0, 1), (0, 0, 0)])
-            x = runner.conv(x, NAME, layer.name, padding=((1, 2), (1, 2)))
+            x = runner.conv(x, NAME, layer.name, bias=True, padding=((1, 2), (1, 2)))
         else:
-            x = runner.conv(x, NAME, layer.name)
-        x = runner.bias(x, NAME, layer.name)
+            x = runner.conv(x, NAME, layer.name, bias=True)
         if not layer.last:
             x = runner.rescale(leaky(runner.norm(x, NAME, layer.name)))
     return jnp.tanh(x) if task.head == "generative" and not runner.options.rescale else x

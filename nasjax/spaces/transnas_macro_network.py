@@ -19,6 +19,7 @@ from nasjax.spaces import initial, slots, units
 from nasjax.spaces import transnas_heads as heads
 from nasjax.spaces import transnas_stem as stem
 from nasjax.spaces import transnas_tasks as tasks
+from nasjax.spaces.optional import OutputVisit
 from nasjax.spaces.runner import Forward, Runner
 from nasjax.spaces.transnas_macro_plan import (
     BLOCKS,
@@ -138,32 +139,45 @@ def encode(runner: Runner, sizes: Sizes, own: Plan, images: Array) -> Array:
     names = [f"{SITE}/{j}" for j in range(len(sizes.segments()))]
     calls = tuple(runner.calls[name].reshape(BLOCKS, 2, -1) for name in names) if runner.tap is not None else ()
 
+    def shown(y: Array, state: Array, there: Array) -> PyTree:
+        """What is made of the output of a layer, which has the shape of a state."""
+        if runner.show is None:
+            return ()
+        full = sizes.capacity()
+        missing = full - jnp.asarray([*sizes.lengths().tolist(), full], jnp.int32)[state]
+        return jax.tree.map(lambda a: a[0], runner.show(jnp.where(there, y, 0)[None], missing[None]))
+
     def conv(x: Array, xs: Any) -> Any:
         number, norm, (weights, args, moments), calls = xs
         taps: tuple[Any, ...] = ()
         if runner.tap is not None:
             pieces = zip(names, sizes.segments(), calls, strict=True)
             taps = tuple(runner.tap(Site(name, own), x[:, low:high]) for name, (low, high), own in pieces)
-        y, mean, var = units.norm(norms, norm, units.conv(convs, number, x, weights, moments), args)
-        return y, (mean, var, taps)
+        y = units.conv(convs, number, x, weights, moments)
+        seen = shown(y, norm, norm < NUM_STATES)
+        y, mean, var = units.norm(norms, norm, y, args)
+        return y, (mean, var, taps, seen)
 
     def block(carry: tuple[Array, Array], xs: Any) -> Any:
         (x, runner.log_scale), (numbers, norm, shortcut, side_norm, pair, side, calls) = carry, xs
         weights, args, moments = side
         residual = units.conv(sides, shortcut, x, weights, moments)
+        seen = shown(residual, side_norm, side_norm < NUM_STATES)
         residual, mean, var = units.norm(side_norms, side_norm, residual, args)
-        y, (means, variances, taps) = lax.scan(conv, x, (numbers, norm, pair, calls))
+        y, (means, variances, taps, more) = lax.scan(conv, x, (numbers, norm, pair, calls))
         x = runner.rescale(residual + y)
-        return (x, runner.log_scale), ((means, variances), (mean, var), taps)
+        return (x, runner.log_scale), ((means, variances), (mean, var), taps, (more, seen))
 
     x = units.fit(stem.run(runner, images), sizes.capacity())
     norm = jnp.where(own.exists > 0, own.after, NUM_STATES)
     side_norm = jnp.where(own.shortcut < NUM_CHANGES, own.after, NUM_STATES)
     pairs = jnp.stack([own.first, own.second], 1), jnp.stack([norm, norm], 1)
     xs = (*pairs, own.shortcut, side_norm, layers(runner, "convs"), layers(runner, "shortcuts"), calls)
-    (x, runner.log_scale), (conv_stats, side_stats, taps) = lax.scan(block, (x, runner.log_scale), xs)
+    (x, runner.log_scale), (conv_stats, side_stats, taps, seen) = lax.scan(block, (x, runner.log_scale), xs)
     runner.set_stats(*conv_stats, "convs")
     runner.set_stats(*side_stats, "shortcuts")
+    if runner.show is not None:
+        runner.shown.append(jax.tree.map(_interleave, *seen))
     if runner.tap is not None:
         merged = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), taps)
         runner.taps |= dict(zip(names, merged, strict=True))
@@ -190,14 +204,16 @@ def _decoded(runner: Runner, sizes: Sizes, state: Array, x: Array) -> Array:
 
     def decode(place: int, x: Array, log_scale: Array) -> Any:
         own = runner.twin(log_scale)
+        own.show = runner.show
         features = units.view(x, sides[place], sizes.widest)
         y = heads.decode(own, sizes.task, sizes.head, features, STEM_HALVINGS + 1 + place)
-        return y, own.mean[heads.NAME], own.var[heads.NAME], own.log_scale
+        return y, own.mean[heads.NAME], own.var[heads.NAME], own.log_scale, own.shown
 
     width, place = state // SIDES, state % SIDES - 1
     x = lax.switch(width * len(sides) + place, [functools.partial(widen, *shape) for shape in places], x)
     branches = [functools.partial(decode, i) for i in range(len(sides))]
-    y, mean, var, runner.log_scale = lax.switch(place, branches, x, runner.log_scale)
+    y, mean, var, runner.log_scale, shown = lax.switch(place, branches, x, runner.log_scale)
+    runner.shown += shown
     runner.set_stats(mean, var, heads.NAME)
     return y
 
@@ -213,9 +229,10 @@ def layer_names(sizes: Sizes) -> tuple[str, ...]:
 
 
 def _interleave(convs: Array, shortcuts: Array) -> Array:
-    """[12, 2] of convolutions and [12] of shortcuts in the order of the slots: [30]."""
-    pairs = convs.reshape(MODULES, 4)
-    return jnp.concatenate([pairs[:, :2], shortcuts[::2, None], pairs[:, 2:]], 1).reshape(-1)
+    """[12, 2, ...] of convolutions and [12, ...] of shortcuts in the order of the slots: [30, ...]."""
+    pairs = convs.reshape(MODULES, 4, *convs.shape[2:])
+    rows = jnp.concatenate([pairs[:, :2], shortcuts[::2, None], pairs[:, 2:]], 1)
+    return rows.reshape(-1, *rows.shape[2:])
 
 
 def active_slots(arch: Array, sizes: Sizes) -> Array:
@@ -265,9 +282,10 @@ def forward(
     calls: dict[str, Array],
     tap: Tap | None,
     moments: PyTree | None,
+    show: OutputVisit | None = None,
 ) -> tuple[Array, Runner]:
     """Runs the network; arguments as of `nasjax.spaces.transnas_micro_network.forward`."""
-    runner = Runner(options, params, stats, calls, tap, moments, images.dtype)
+    runner = Runner(options, params, stats, calls, tap, moments, images.dtype, show=show)
     own = plan(arch)
     state = own.after[-1]
 

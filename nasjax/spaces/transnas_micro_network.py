@@ -14,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nasjax.spaces import initial, slots
+from nasjax.spaces import cell_visits, initial, slots
 from nasjax.spaces import transnas_heads as heads
 from nasjax.spaces import transnas_stem as stem
 from nasjax.spaces import transnas_tasks as tasks
 from nasjax.spaces.cells import CellConfig, EdgeArgs, EdgeConfig, cell, split_edges
 from nasjax.spaces.dag import EDGES
+from nasjax.spaces.optional import OutputVisit
 from nasjax.spaces.runner import Forward, Runner, pick
 from nasjax.types import Array, LayerTable, PyTree, Site, Tap
 
@@ -144,10 +145,25 @@ def _normal_cells(runner: Runner, arch: Array, x: Array, name: str) -> Array:
     return x
 
 
+def _shown_stage(runner: Runner, arch: Array, x: Array, name: str) -> Array:
+    """A stage whose layers show their outputs; running statistics stay."""
+    assert runner.show is not None
+    show = runner.show
+    config, edges = reduction_cell(runner, name)
+    x, seen = cell_visits.show_edges(config, arch, x, edges, show)
+    config, stage = normal_stage(runner, name)
+    x, more = lax.scan(lambda x, own: cell_visits.show_convolutions(config.inner, arch, x, own, show), x, stage)
+    runner.shown += [seen, more]
+    return x
+
+
 def encode(runner: Runner, arch: Array, images: Array) -> Array:
     """Features [batch, height / 32, width / 32, 8 x channels] of images."""
     x = stem.run(runner, images)
     for s in range(NUM_STAGES):
+        if runner.show is not None:
+            x = _shown_stage(runner, arch, x, f"stage{s}")
+            continue
         nodes = _reduction(runner, arch, x, f"stage{s}")
         for i in range(3):
             runner.read(nodes[i], f"stage{s}/reduction/node{i}")
@@ -262,6 +278,7 @@ def forward(
     calls: dict[str, Array],
     tap: Tap | None,
     moments: PyTree | None,
+    show: OutputVisit | None = None,
 ) -> tuple[Array, Runner]:
     """Runs the network.
 
@@ -276,11 +293,12 @@ def forward(
       calls: activation calls of every tap site, for one image or one tile.
       tap: called at every site on the input of its rectifier, or None.
       moments: tree of `nasjax.nn.Moments` shaped like the weights, or None.
+      show: called on the output of every layer, see `nasjax.spaces.optional.OutputVisit`; or None.
 
     Returns:
-      outputs; the runner with statistics, taps and scale.
+      outputs; the runner with statistics, taps, scale and what was shown.
     """
-    runner = Runner(options, params, stats, calls, tap, moments, images.dtype)
+    runner = Runner(options, params, stats, calls, tap, moments, images.dtype, show=show)
     if task.head == "jigsaw":
         features = runner.over_tiles(lambda tile: encode(runner, arch, tile).mean((1, 2)), tasks.tiles(images))
         return heads.classify(runner, features), runner

@@ -12,6 +12,8 @@ import numpy as np
 from nasjax.spaces import initial
 from nasjax.spaces import transnas_heads as heads
 from nasjax.spaces import transnas_tasks as tasks
+from nasjax.spaces.checks import check_sizes
+from nasjax.spaces.optional import OutputVisit
 from nasjax.spaces.runner import Forward, Runner
 from nasjax.spaces.shared import Classifier, OneProgram
 from nasjax.spaces.slots import layer_table
@@ -49,10 +51,7 @@ class TransNas(Classifier, OneProgram):
         task = tasks.get(self.task)
         if self.num_classes is None:
             object.__setattr__(self, "num_classes", task.outputs)
-        for field in ("channels", "num_classes", "image_size", "in_channels"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"{self._name}: {field}={value!r}; allowed is a positive integer.")
+        check_sizes(self, "channels", "num_classes", "image_size", "in_channels")
         if self.channels % 2:
             raise InputError(f"{self._name}: channels={self.channels}; allowed is an even number: the stem halves it.")
         self._check_image()
@@ -198,6 +197,31 @@ class TransNas(Classifier, OneProgram):
         runner = Runner(options, variables.params, variables.stats, {}, None, None, images.dtype)
         walk: Walk = self._blocks.walk(runner, self._sizes, self._traced(arch), images, visit)
         return walk
+
+    def layer_outputs(
+        self, variables: Variables, arch: Array, images: Array, visit: OutputVisit, *, norm: str = "batch"
+    ) -> list[PyTree]:
+        """Outputs of the weight layers; see `nasjax.spaces.optional.HasLayerOutputs`.
+
+        With jigsaw, those of an image are those of its nine tiles.
+
+        Raises:
+          InputError: jigsaw with norms over the batch.
+        """
+        options = Forward(norm, self.precision, rescale=False)
+        own: tuple[Any, ...] = (
+            options,
+            self._sizes,
+            self._task,
+            *variables,
+            self._traced(arch),
+            images,
+            {},
+            None,
+            None,
+        )
+        shown: list[PyTree] = self._network.forward(*own, visit)[1].shown
+        return shown
 
     def loss(self, output: Output, targets: Array) -> Array:
         """Mean loss of the task; see `nasjax.spaces.transnas_tasks.loss`."""

@@ -163,6 +163,8 @@ BAD = {
     "negative seed": (["--seed=-1"], ["--seed=-1"]),
     "too few classes": (["--num_classes=2"], ["--num_classes=2", "10 classes"]),
     "too many devices": (["--devices=64"], ["64", "4"]),
+    "refused proxy": (["--proxies=dss"], ["dss", "nasbench201", "leave out"]),
+    "too few images": (["--proxies=te_ntk:samples=72"], ["72 images", "num_batches=9"]),
     "unknown ranking": (["--rank_by=nwto"], ["--rank_by=nwto", "Did you mean nwot?"]),
     "stray word": (["zico"], ["'zico'", "--name=value"]),
 }  # fmt: skip
@@ -177,7 +179,7 @@ def test_bad_input(run_here, tmp_path, case):
     message = err.strip().splitlines()[-1]
     for part in parts:
         assert part in message
-    assert not (tmp_path / "run" / "config.json").exists(), "a corrected command may use the directory"
+    assert not (tmp_path / "run").exists(), "nothing is written for a command that does not run"
 
 
 @pytest.fixture

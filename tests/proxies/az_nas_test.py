@@ -7,7 +7,7 @@ import pytest
 
 from nasjax import nn
 from nasjax.proxies import get
-from nasjax.proxies.az_nas import FeaturePass
+from nasjax.proxies.az_nas import FeaturePass, _gain
 from nasjax.proxies.base import Facts
 from nasjax.types import Block, InputError, Variables, Walk
 
@@ -140,6 +140,22 @@ def test_probes_and_noise_come_from_the_key(measured):
     # Noise does not depend on the images.
     np.testing.assert_array_equal(gains(0, "noise")["entropy"], gains(0, "noise")["entropy"])
     assert not np.allclose(gains(0, "batch")["entropy"], gains(0, "batch")["entropy"])
+
+
+@pytest.mark.parametrize(("size", "out"), [(5, 2), (5, 3), (4, 2), (3, 1)])
+def test_an_odd_side_is_folded_to_the_size_of_the_output(size, out, x64):
+    # Pixel i goes to i // 2: the last of an odd side to none, or to one that sees it alone.
+    dx, probe = RNG.normal(size=(2, size, size, 3)), RNG.normal(size=(2, out, out, 5))
+    step = max(round(size / out), 1)
+    wide = np.zeros((2, step * out, step * out, 3))
+    kept = min(size, step * out)
+    wide[:, :kept, :kept] = dx[:, :kept, :kept]
+    total = np.zeros((step, step, 3, 5))
+    for i in range(step * out):
+        for j in range(step * out):
+            total[i % step, j % step] += wide[:, i, j].T @ probe[:, i // step, j // step]
+    expected = np.linalg.svd(total.reshape(-1, 5) / (2 * out * out), compute_uv=False)[0]
+    np.testing.assert_allclose(_gain(jnp.asarray(dx), jnp.asarray(probe), "highest"), expected, rtol=1e-10)
 
 
 def test_presets():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nasjax.proxies import get
-from nasjax.proxies.base import Facts
+from nasjax.proxies.base import NOT_FINITE, Facts
 from nasjax.proxies.regions import RegionsPass, _random_patches
 from nasjax.types import InputError, Variables
 
@@ -20,7 +20,8 @@ class Thin:
 
     def codes(self, variables, arch, images):
         del arch
-        return (images.reshape(images.shape[0], -1)[:, :3] > variables.params) | jnp.zeros((1, 3), bool)
+        rows = images.reshape(images.shape[0], -1)[:, :3]
+        return (rows > variables.params) | jnp.zeros((1, 3), bool), jnp.isfinite(rows).all()
 
 
 class Space:
@@ -44,6 +45,16 @@ def test_distinct_patterns(x64):
     value = finish(get("te_regions", samples=30), stats)
     assert 1 < value.score == expected < 8
     np.testing.assert_allclose(value.raw, expected, rtol=1e-12)
+
+
+def test_patterns_of_what_is_not_finite_are_none(x64):
+    patches = np.ones((30, 3, 3, 1))
+    patches[17, 0, 1] = np.inf
+    images = jnp.zeros((1, 2, 4, 4, 3))
+    p = RegionsPass(samples=30)
+    stats = p.measure(Space(), Variables(jnp.array(0.5), {}), None, images, None, fixed=patches)
+    value = finish(get("te_regions", samples=30), stats)
+    assert np.isnan([value.score, value.raw]).all() and value.note == NOT_FINITE
 
 
 def test_patches_are_parts_of_the_images():

@@ -40,15 +40,16 @@ GENOTYPES = tuple(
 SAME = {"rtol": 1e-9, "atol": 0}  # the same program however it is cut up, so last bits alone may differ
 # Those that read the space's own functions in different ways; the others share their passes.
 PROXIES = ("params", "flops", "grad_norm", "snip", "synflow", "nwot", "swap", "zico", "lswag")
+FEATURES = ("t_cet", "zen", "az_expressivity", "az_progressivity", "az_trainability")
 # Space, architectures, number of programs, proxies that another space lacks.
 SPACES = {
-    "darts": (Darts(channels=2, cells=1, num_classes=3, image_size=6), GENOTYPES, 1, ()),
-    "nasbench101": (NasBench101(channels=5, stacks=1, cells=1, num_classes=3, image_size=6), CELLS, 2, ()),
+    "darts": (Darts(channels=2, cells=1, num_classes=3, image_size=6), GENOTYPES, 1, ("t_cet",)),
+    "nasbench101": (NasBench101(channels=5, stacks=1, cells=1, num_classes=3, image_size=6), CELLS, 2, FEATURES),
     "nasbench_macro": (
         NasBenchMacro(channels=2, head_channels=5, num_classes=3, image_size=6),
         ("01201120", "10022001", "22222222"),
         1,
-        (),
+        FEATURES,
     ),
     "autoformer": (TRANSFORMER, TRANSFORMERS, 1, ("dss", "az_expressivity", "az_trainability")),
 }

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from nasjax.proxies import get, passes
-from nasjax.proxies.base import Facts
+from nasjax.proxies.base import NOT_FINITE, Facts
 from nasjax.proxies.t_cet import AgreementPass, log_determinants
 from nasjax.spaces.nasbench201 import NasBench201
-from nasjax.types import InputError
+from nasjax.types import InputError, Variables
 
 RNG = np.random.default_rng(0)
 A, B = RNG.normal(size=(6, 12)), RNG.normal(size=(12, 1))
@@ -37,6 +37,29 @@ def test_the_formula_by_numpy(run_linear, linear_space, x64):
     # The only output tells two kinds of image apart at most: its kernel is singular and adds nothing.
     expected = np.linalg.slogdet(kernels[0])[1] * saliency.sum() / saliency.std(ddof=1)
     assert value.score == value.raw == pytest.approx(expected, rel=1e-10)
+
+
+def test_outputs_that_are_no_numbers_make_it_invalid(run_linear, linear_space, x64):
+    proxy, x = get("t_cet", saliency="snip"), X.copy()
+    x[0, 2, 1] = np.nan
+    stats = {p: run_linear(p, A, B, x, T) for p in proxy.passes}
+    value = proxy.finish(Facts(linear_space.layers(None), 0, 0, stats))
+    assert np.isnan(value.score) and value.note == NOT_FINITE
+
+
+def test_entries_that_belong_to_no_output_do_not_count(linear_space, x64):
+    class Padded:
+        """The outputs of the linear network with zeros behind."""
+
+        name = "padded"
+
+        def layer_outputs(self, variables, arch, images, visit, *, norm="batch"):
+            wide = lambda values: visit(np.pad(values, ((0, 0), (0, 0), (0, 3))), np.array([3]))  # noqa: E731
+            return linear_space.layer_outputs(variables, arch, images, wide, norm=norm)
+
+    images = X[:, :, None, None]
+    run = lambda space: AgreementPass().measure(space, Variables({"a": A, "b": B}, {}), None, images, None)  # noqa: E731
+    np.testing.assert_array_equal(run(Padded())["kernels"], run(linear_space)["kernels"])
 
 
 def test_kernels_may_be_singular():

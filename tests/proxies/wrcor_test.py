@@ -21,11 +21,11 @@ class Space:
     name, precision = "given", "highest"
 
     def responses(self, variables, arch, images, labels, visit, *, norm="batch"):
-        del variables, arch, images, labels, norm
+        del variables, arch, labels, norm
         step = lambda c, xs: (c, visit(xs[0], xs[1], xs[2], jnp.asarray(COUNTS)))  # noqa: E731
         gradients = LAST_GRADIENTS.copy()
         gradients[0, 2] = 0
-        last = visit(2, jnp.asarray(LAST), jnp.asarray(gradients), jnp.ones(1, jnp.int32))
+        last = visit(2, jnp.asarray(LAST) + 0 * images.sum(), jnp.asarray(gradients), jnp.ones(1, jnp.int32))
         repeated = jax.lax.scan(step, 0, (jnp.arange(2), jnp.asarray(VALUES), jnp.asarray(GRADIENTS)))[1]
         return [last, repeated]
 
@@ -42,3 +42,10 @@ def test_kernel_and_score(x64):
     value = get("wrcor").finish(Facts(None, 0, 0, {p: {"kernel": np.asarray(stats["kernel"])}}))
     np.testing.assert_allclose(value.score, np.linalg.slogdet(kernel)[1], rtol=1e-9)
     assert get("wrcor").passes == (p,)
+
+
+def test_a_response_that_is_no_number_is_not_taken_for_a_constant_one(x64):
+    images = jnp.zeros((1, 4, 3, 3, 2)).at[0, 1].set(np.nan)
+    stats = ResponsePass().measure(Space(), Variables({}, {}), None, images, jnp.zeros((1, 4), jnp.int32))
+    value = get("wrcor").finish(Facts(None, 0, 0, {ResponsePass(): {"kernel": np.asarray(stats["kernel"])}}))
+    assert np.isnan(value.score)

@@ -106,7 +106,7 @@ def changed(cell="normal", edge=0, op=None, source=None):
         (CELLS | {"normal_concat": [3, 4, 5]}, r"normal_concat=\[3, 4, 5\]; allowed: \[2, 3, 4, 5\]"),
         (CELLS | {"normal_concat": 5}, r"normal_concat=5; allowed: \[2, 3, 4, 5\]"),
         ([[(0, 7), *codec.compact(ARCH)[0][1:]], codec.compact(ARCH)[1]], "operation 7 of a compact code; allowed: 0"),
-        ({"normal": CELLS["normal"]}, "is no DARTS architecture; give a genotype"),
+        ({"normal": CELLS["normal"]}, "is no DARTS architecture; allowed: a genotype"),
         ("Genotype(normal=[", "is no DARTS architecture"),
         ("Genotype(normal=open('x'))", "is no DARTS architecture"),
         ("Genotype(normal=[], normal_concat=range())", "is no DARTS architecture"),

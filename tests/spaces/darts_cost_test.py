@@ -44,9 +44,35 @@ def test_short_networks():
     assert Sizes("darts", 4, 1, 10, 3, False).num_reductions() == 1
 
 
+def test_the_skeleton_for_imagenet():
+    found = segments("imagenet", 14)
+    assert [s.name for s in found] == ["stage0", "reduction0", "stage1", "reduction1", "stage2"]
+    assert [s.cells for s in found] == [(0, 1, 2, 3), (4,), (5, 6, 7, 8), (9,), (10, 11, 12, 13)]
+    # The first cell reads the last two outputs of the stem, of which the older is twice as large.
+    assert found[0].entries[:2] == ((Entry(4, True), Entry(4, False)), (Entry(4, False), Entry(16, False)))
+    assert Sizes("imagenet", 4, 14, 10, 3, False).halvings() == 5
+
+
 def test_the_published_network():
     # 3.3 million parameters in the paper, with the auxiliary head away; 3 349 342 by the official code.
     assert Darts().num_params(Darts().decode(DARTS_V2)[0]) == 3349342
+
+
+def test_the_published_network_for_imagenet():
+    # 4.7 million in the paper; 4 718 752 by the official code, which leaves the auxiliary head out of its count.
+    space = Darts(variant="imagenet")
+    assert (space.channels, space.cells, space.num_classes, space.image_size) == (48, 14, 1000, 224)
+    arch = space.decode(DARTS_V2)[0]
+    assert space.num_params(arch) == 4718752
+    head = 768 * 128 + 2 * 128 + 4 * 128 * 768 + 768 * 1000 + 1000  # its second convolution has no norm
+    assert Darts(variant="imagenet", auxiliary=True).num_params(arch) == 4718752 + head
+    # The network that remains without operations, by hand: the stem sees 112, 56 and 28 pixels.
+    bare = Darts(variant="imagenet", channels=2, cells=1, num_classes=3, image_size=32)
+    none = {cell: [("none", 0)] * 8 for cell in ("normal", "reduce")}
+    arch = bare.decode(none)[0]
+    stem, entries = (27, 9 * 2, 9 * 4), 2 * 2 * 4
+    assert bare.num_params(arch) == sum(stem) + 2 * (1 + 2 + 2) + entries + 2 * 2 * 4 + 16 * 3 + 3
+    assert bare.flops(arch) == 27 * 256 + 18 * 64 + 36 * 16 + entries * 16 + 48
 
 
 def test_parameters_by_hand():
@@ -58,7 +84,10 @@ def test_parameters_by_hand():
     assert space.flops(arch) == (27 * 6 + 2 * 6 * 4) * 1024 + 8 * 16 * 256 + 48
 
 
-@pytest.mark.parametrize("options", [{"variant": "naslib", "cells": 3}, {"variant": "swap"}, {"cells": 5}])
+@pytest.mark.parametrize(
+    "options",
+    [{"variant": "naslib", "cells": 3}, {"variant": "swap"}, {"cells": 5}, {"variant": "imagenet", "cells": 4}],
+)
 def test_parameters_are_those_of_the_variables(options):
     space = Darts(**{"channels": 6, **options, "auxiliary": options.get("variant") == "naslib"})
     shapes = jax.eval_shape(lambda: space.init(jax.random.key(0), space.decode(SKIPS)[0])).params
@@ -77,7 +106,8 @@ def test_parameters_are_those_of_the_variables(options):
             if active and cell[0] == "cells":
                 entry = cell[2].startswith("preprocess") and not name.endswith("conv_2")
                 normed += channels[int(cell[1])] * (entry or (cell[2] == "_ops" and name.endswith(ends or ("?",))))
-        stem = 0 if space.variant == "swap" else 3 * space.channels
+        c = space.channels
+        stem = {"swap": 0, "imagenet": c // 2 + 2 * c}.get(space.variant, 3 * c)
         extra = 0
         if space.auxiliary:
             own = jax.tree.leaves((shapes["auxiliary"], shapes["bias"]["auxiliary"]))

@@ -138,9 +138,13 @@ class Official:
 
     def logits(self, genotype, x):
         cells, reduced = self.space.cells, False
-        if self.space.variant != "swap":
+        if self.space.variant not in ("swap", "imagenet"):
             x = self.norm(self.plain.conv(x, self.tensor("stem.0.weight")), "stem.1")
         older = newer = x
+        if self.space.variant == "imagenet":
+            x = np.maximum(self.norm(self.plain.conv(x, self.tensor("stem0.0.weight"), 2), "stem0.1"), 0)
+            older, reduced = self.norm(self.plain.conv(x, self.tensor("stem0.3.weight"), 2), "stem0.4"), True
+            newer = self.norm(self.plain.conv(np.maximum(older, 0), self.tensor("stem1.1.weight"), 2), "stem1.2")
         for i in range(cells):
             reduction = i in (cells // 3, 2 * cells // 3)
             name = f"cells.{i}.preprocess0"
@@ -162,14 +166,14 @@ class Official:
         return newer.mean((1, 2)) @ self.tensor("classifier.weight") + self.tensor("classifier.bias")
 
     def auxiliary_logits(self):
-        """The auxiliary head on the last features, of 8x8 pixels."""
-        x = np.maximum(self.features, 0)
-        x = np.stack([np.stack([x[:, i : i + 5, j : j + 5].mean((1, 2)) for j in (0, 3)], 1) for i in (0, 3)], 1)
+        """The auxiliary head on the last features, of 8x8 pixels, or 7x7 in the network for ImageNet."""
+        x, at = np.maximum(self.features, 0), (0, 2) if self.space.variant == "imagenet" else (0, 3)
+        x = np.stack([np.stack([x[:, i : i + 5, j : j + 5].mean((1, 2)) for j in at], 1) for i in at], 1)
         name = "auxiliary_head.features"
         x = np.maximum(self.norm(x @ self.tensor(f"{name}.2.weight")[0, 0], f"{name}.3"), 0)
         w = self.tensor(f"{name}.5.weight")
         x = sum(x[:, i, j] @ w[i, j] for i in range(2) for j in range(2))[:, None, None]
-        x = np.maximum(self.norm(x, f"{name}.6"), 0)[:, 0, 0]
+        x = np.maximum(x if self.space.variant == "imagenet" else self.norm(x, f"{name}.6"), 0)[:, 0, 0]
         return x @ self.tensor("auxiliary_head.classifier.weight") + self.tensor("auxiliary_head.classifier.bias")
 
 
@@ -210,6 +214,46 @@ def test_the_network_of_swap_with_an_auxiliary_head(plain):
     run = jax.jit(functools.partial(space.apply, train=True), compiler_options=QUICK)
     output = run(own, ARCHS[1], images)
     official = Official(plain, space, ARCHS[1], own, "batch")
+    np.testing.assert_allclose(output.logits, official.logits(OTHER, images), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(output.taps["auxiliary"], official.auxiliary_logits(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_the_network_for_imagenet(plain):
+    space, arch, names = Darts(variant="imagenet", channels=4, cells=3, num_classes=3, image_size=32), ARCHS[0], []
+    own, images = shaken(space, arch), np.random.default_rng(4).standard_normal((2, 32, 32, 3))
+
+    def visit(block, function, x):
+        names.append(block.name)
+        return function(x), block.number
+
+    def run(own, images):
+        output = space.apply(own, arch, images, norm="running", tap=lambda site, value: site.calls)
+        return output, space.blocks(own, arch, images, visit, norm="running")
+
+    output, walk = jax.jit(run, compiler_options=QUICK)(own, images)
+    expected = Official(plain, space, arch, own, "running").logits(MIXED, images)
+    np.testing.assert_allclose(output.logits, expected, rtol=1e-9, atol=1e-9)
+    head = own.params["weights"]["head"]
+    logits = walk.features.mean((1, 2)) @ head + own.params["bias"]["head"][None]
+    np.testing.assert_allclose(logits, expected, rtol=1e-9, atol=1e-9)
+    assert list(dict.fromkeys(names)) == ["stem", "stem/last", "stage0", "reduction0", "reduction1"]
+    assert [int(n) for name in dict.fromkeys(names) for n in np.ravel(walk.seen[name])] == [0, 1, 2, 3, 4]
+    chex.assert_trees_all_equal(output.taps, space.site_calls(arch))
+    # Rectifiers behind the outputs of the stem: the first is read by the second, that by the third and the first cell.
+    calls = {name: int(output.taps[name].sum()) for name in ("stem/first", "stem/second", "stem")}
+    assert calls == {"stem/first": 1, "stem/second": 2, "stem": 2}
+    entries = ("preprocess0.conv_1", "preprocess0.conv_2", "preprocess1.op.1")
+    assert space.layer_names()[:6] == ("stem0.0", "stem0.3", "stem1.1", *(f"cells.0.{name}" for name in entries))
+
+
+@pytest.mark.slow
+def test_the_auxiliary_head_for_imagenet(plain):
+    space = Darts(variant="imagenet", channels=2, cells=1, num_classes=3, image_size=112, auxiliary=True)
+    own, images = shaken(space, ARCHS[1]), np.random.default_rng(4).standard_normal((2, 112, 112, 3))
+    run = jax.jit(functools.partial(space.apply, train=True, norm="running"), compiler_options=QUICK)
+    output = run(own, ARCHS[1], images)
+    official = Official(plain, space, ARCHS[1], own, "running")
     np.testing.assert_allclose(output.logits, official.logits(OTHER, images), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(output.taps["auxiliary"], official.auxiliary_logits(), rtol=1e-9, atol=1e-9)
 
@@ -420,9 +464,15 @@ def test_the_auxiliary_head_is_there_for_training_alone():
         ({"cells": -1}, "cells=-1"),
         ({"num_classes": 2.5}, "num_classes=2.5"),
         ({"in_channels": True}, "in_channels=True"),
-        ({"variant": "pnas"}, "variant='pnas'; allowed are darts, naslib, swap"),
+        ({"variant": "pnas"}, "variant='pnas'; allowed are darts, imagenet, naslib, swap"),
         ({"image_size": 30}, "image_size=30 with 2 reduction cells; allowed are multiples of 4.*take 32"),
         ({"image_size": 2}, "image_size=2.*take 4"),
+        ({"variant": "imagenet", "channels": 5}, "channels=5; allowed is an even number"),
+        ({"variant": "imagenet", "image_size": 100}, "image_size=100 with.*stride 8.*multiples of 32.*take 128"),
+        (
+            {"variant": "imagenet", "image_size": 192, "auxiliary": True},
+            "image_size=192.*sees 6x6 pixels; allowed are 7 to 8.*of 224",
+        ),
         ({"image_size": 16, "auxiliary": True}, "image_size=16 with auxiliary=True, whose head sees 4x4.*image of 32"),
         ({"auxiliary": 1}, "auxiliary=1"),
     ],

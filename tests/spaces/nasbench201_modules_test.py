@@ -80,12 +80,13 @@ def test_codes_of_a_thin_cell():
     thin = SPACE.thin()
     images = jnp.asarray(np.random.default_rng(1).normal(size=(5, 3, 3, 1)))
     codes = jax.jit(lambda arch: thin.codes(thin.init(jax.random.key(0), arch), arch, images))
-    one = np.asarray(codes(jnp.array([0, 0, 0, 1, 0, 0])))  # the output is the input
+    one, finite = map(np.asarray, codes(jnp.array([0, 0, 0, 1, 0, 0])))  # the output is the input
+    assert finite
     flat = np.asarray(images).reshape(5, 9)
     assert one.shape == (5, 36)
     assert not one[:, :27].any()
     np.testing.assert_array_equal(one[:, 27:], flat > flat.mean())
-    two = np.asarray(codes(jnp.array([1, 0, 3, 0, 0, 0])))  # a rectifier on node 1, which is the input
+    two = np.asarray(codes(jnp.array([1, 0, 3, 0, 0, 0]))[0])  # a rectifier on node 1, which is the input
     np.testing.assert_array_equal(two[:, 9:18], flat > 0)
     assert not two[:, [*range(9), *range(18, 27)]].any()
 
