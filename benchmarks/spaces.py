@@ -116,8 +116,11 @@ SETTINGS = {
     ),
     **{
         f"transnas_{kind}:{task}": _transnas(kind, task)
-        for kind in ("micro", "macro")
-        for task in ("class_scene", "autoencoder", "segmentsemantic")
+        for kind, tasks in (
+            ("micro", ("class_scene", "class_object", "autoencoder", "segmentsemantic")),
+            ("macro", ("class_scene", "class_object")),
+        )
+        for task in tasks
     },
 }
 
