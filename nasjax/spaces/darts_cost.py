@@ -108,7 +108,7 @@ def supernet_costs(
     }
     units = {cost: np.zeros((2, len(edges), len(codec.OPS)), np.int64) for cost in fixed}
     from_inputs = np.array([source < 2 for source, _ in edges])
-    side = image_size
+    side = stem.macs(sizes, image_size)[1]
     for segment in sizes.segments():
         side = side // 2 if segment.reduction else side
         c, width = int(segment.reduction), segment.channels

@@ -104,12 +104,7 @@ def site_calls(sizes: Sizes, arch: Array) -> dict[str, Array]:
         calls |= {f"{name}/input": read[:2], f"{name}/node": read[2:]} if segment.reduction else {f"{name}/node": read}
     zero = jnp.zeros_like(before[0])
     outputs = {number: zero + found for number, found in entered.items()}
-    calls[stem.NAME] = outputs[-1]
-    convs = stem.convs(sizes)
-    for earlier, conv in zip(convs[:-1], convs[1:], strict=True):  # the rectifier in front of each of the others
-        calls[earlier.site] = before[index[conv.name]]
-    if oldest < -1:
-        calls[convs[-2].site] = calls[convs[-2].site] + outputs[oldest]
+    calls |= stem.site_calls(sizes, before, outputs)
     for segment in sizes.segments():
         own = jnp.stack([outputs[number] for number in segment.cells])
         calls[f"{segment.name}/output"] = own[0] if segment.reduction else own

@@ -89,6 +89,26 @@ def layer_sums(terms: PyTree, sizes: Sizes) -> list[Array]:
     return [pick(terms, conv.path).sum()[None] for conv in convs(sizes)]
 
 
+def site_calls(sizes: Sizes, before: Array, outputs: dict[int, Array]) -> dict[str, Array]:
+    """Activation calls of the sites in the stem.
+
+    Args:
+      sizes: static sizes.
+      before: int32 [L, 10], see `nasjax.spaces.slots.calls_before`; the stem's convolutions come first.
+      outputs: calls by the cells that read an output of the stem: -1 the newest, -2 the one before.
+
+    Returns:
+      site -> int32 [10].
+    """
+    own = convs(sizes)
+    calls = {NAME: outputs[-1]}
+    for i, earlier in enumerate(own[:-1]):  # the rectifier in front of the next
+        calls[earlier.site] = before[i + 1]
+    if len(blocks(sizes)) > 1:
+        calls[own[-2].site] = calls[own[-2].site] + outputs[-2]
+    return calls
+
+
 def num_params(sizes: Sizes) -> int:
     """Weights and norms."""
     return sum(9 * conv.ins * conv.outs + 2 * conv.outs for conv in convs(sizes))

@@ -14,6 +14,7 @@ import numpy as np
 
 from nasjax.spaces import darts_codec as codec
 from nasjax.spaces import darts_params as parameters
+from nasjax.spaces import darts_stem as stem
 from nasjax.spaces import slots
 from nasjax.spaces.darts_ops import SEPARABLE
 from nasjax.spaces.darts_plan import Segment, Sizes
@@ -36,7 +37,7 @@ def _parts(segment: Segment) -> tuple[str, ...]:
 
 def layer_names(sizes: Sizes) -> tuple[str, ...]:
     """Slot names in forward order."""
-    names = ["stem.0"] if sizes.kind.stem else []
+    names = [conv.name for conv in stem.convs(sizes)]
     for segment in sizes.segments():
         edges = [f"edges.{s}>{t}.{part}" for s, t in EDGES for part in _parts(segment)]
         for c, number in enumerate(segment.cells):
@@ -52,7 +53,7 @@ def _from_inputs() -> np.ndarray:
 def layer_table(sizes: Sizes, mask: Array) -> LayerTable:
     """The weight layers, one row a slot; ``mask`` [2, 14, 8], an operation is there where it is not zero."""
     one = lambda n: jnp.ones(n, bool)  # noqa: E731
-    active = [one(1)] if sizes.kind.stem else []
+    active = [one(len(stem.convs(sizes)))]
     for segment in sizes.segments():
         alive = mask[int(segment.reduction)] != 0
         kinds = alive[:, np.array(KINDS), None, None] & jnp.asarray(_HALVES)[None, :, :, None]
@@ -76,7 +77,7 @@ class _Cell(NamedTuple):
 
 def _cells(sizes: Sizes, rows: Array) -> Iterator[_Cell]:
     """Cuts an array [L, ...] by cells."""
-    at = int(sizes.kind.stem > 0)
+    at = len(stem.convs(sizes))
     for segment in sizes.segments():
         width = len(_parts(segment))
         for c, number in enumerate(segment.cells):
@@ -97,13 +98,15 @@ def site_calls(sizes: Sizes, mask: Array) -> dict[str, Array]:
     """
     before = slots.calls_before(layer_table(sizes, mask))
     hot = np.array([[source == node for source, _ in EDGES] for node in range(_READ)], np.int32)
-    entered: dict[int, Any] = {i: 0 for i in range(-1, sizes.cells)}  # by number of the cell that is read, -1: stem
+    # By number of the cell that is read; below it the outputs of the stem, -1 the newest.
+    oldest = -len(stem.blocks(sizes))
+    entered: dict[int, Any] = {i: 0 for i in range(oldest, sizes.cells)}
     nodes: dict[str, list[Array]] = {}
     inner: dict[str, list[Array]] = {}
     for cell in _cells(sizes, before):
         name = cell.segment.name
         for row, back in zip(cell.entries, (2, 1), strict=True):
-            entered[max(cell.number - back, -1)] += row
+            entered[max(cell.number - back, oldest)] += row
         skips, kinds = cell.edges[:, : -4 * len(KINDS)], cell.edges[:, -4 * len(KINDS) :]
         kinds = kinds.reshape(len(EDGES), len(KINDS), len(_LAYERS), -1)
         first = kinds[:, :, 0].sum(1, dtype=jnp.int32) + skips[:, :1].sum(1, dtype=jnp.int32)
@@ -111,7 +114,7 @@ def site_calls(sizes: Sizes, mask: Array) -> dict[str, Array]:
         inner.setdefault(name, []).append(kinds[:, np.array(_SECOND), 2].reshape(-1, kinds.shape[-1]))
     zero = jnp.zeros_like(before[0])
     outputs = {number: zero + found for number, found in entered.items()}
-    calls = {"stem": outputs[-1]}
+    calls = stem.site_calls(sizes, before, outputs)
     for segment in sizes.segments():
         name, read = segment.name, jnp.concatenate(nodes[segment.name])
         calls[f"{name}/inner"] = jnp.concatenate(inner[name])
@@ -138,9 +141,7 @@ def layer_sums(terms: PyTree, sizes: Sizes) -> Array:
 
 def weight_mask(sizes: Sizes, mask: Array) -> PyTree:
     """Which weights are there: tree shaped like the weights, bool arrays that broadcast to them."""
-    found: dict[str, Any] = {"head": jnp.ones((1, 1), bool)}
-    if sizes.kind.stem:
-        found["stem"] = jnp.ones((1, 1, 1, 1), bool)
+    found: dict[str, Any] = {"head": jnp.ones((1, 1), bool)} | stem.weight_mask(sizes)
     for segment in sizes.segments():
         alive = mask[int(segment.reduction)] != 0
         kinds = alive[:, np.array(KINDS)].reshape(len(EDGES), len(KINDS), *(1,) * 5)

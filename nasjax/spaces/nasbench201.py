@@ -223,10 +223,7 @@ class NasBench201(Classifier, OneProgram):
         arch = self._traced(arch)
         options = network.Forward(norm, self.precision, rescale)
         run_cell = network.chosen_cell(options, arch)
-        logits, stats, taps, log_scale = network.forward(
-            options, variables.params, variables.stats, run_cell, images, self._calls(arch), tap, moments
-        )
-        return Output(logits, stats, {**taps, "log_scale": log_scale} if rescale else taps)
+        return network.output(options, *variables, run_cell, images, self._calls(arch), tap, moments)
 
     def blocks(self, variables: Variables, arch: Array, images: Array, visit: Visit, *, norm: str = "batch") -> Walk:
         """Stem, cells, reduction blocks and last norm; see `nasjax.spaces.optional.HasBlocks`."""
@@ -285,13 +282,10 @@ class NasBench201(Classifier, OneProgram):
         rescale: bool = False,
     ) -> Output:
         """Forward pass of the supernet; ``mask`` [6, 5]: weight of each operation on each edge."""
-        mask, options = supernet.check_mask(mask), network.Forward(norm, self.precision, rescale)
-        calls = supernet.site_calls(supernet.layer_table(self.layer_names(), mask), self.cells)
-        run_cell = supernet.mixed_cell(options, mask.astype(images.dtype))
-        logits, stats, taps, log_scale = network.forward(
-            options, variables.params, variables.stats, run_cell, images, calls, tap, moments
-        )
-        return Output(logits, stats, {**taps, "log_scale": log_scale} if rescale else taps)
+        options = network.Forward(norm, self.precision, rescale)
+        calls = supernet.site_calls(supernet.layer_table(self.layer_names(), supernet.check_mask(mask)), self.cells)
+        run_cell = supernet.mixed_cell(options, jnp.asarray(mask, images.dtype))
+        return network.output(options, *variables, run_cell, images, calls, tap, moments)
 
     def supernet_mask(self, arch: Any) -> np.ndarray:
         """The mask under which the supernet is one architecture: float64 [6, 5]."""

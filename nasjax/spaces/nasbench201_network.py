@@ -20,7 +20,7 @@ from nasjax.spaces import initial
 from nasjax.spaces.cell201 import EDGES
 from nasjax.spaces.cells import CellConfig, EdgeArgs, EdgeConfig, cell, rescale, split_edges
 from nasjax.spaces.runner import Forward as Forward
-from nasjax.types import Array, PyTree, Site, Tap
+from nasjax.types import Array, Output, PyTree, Site, Tap
 
 OPS = ("none", "skip", "pointwise", "kernel", "pool")
 POINTWISE, KERNEL = OPS.index("pointwise"), OPS.index("kernel")
@@ -200,3 +200,9 @@ def forward(
     for tree in (mean, var):
         tree["stages"], tree["reductions"] = tuple(tree["stages"]), tuple(tree["reductions"])
     return logits, {"mean": mean, "var": var}, taps, log_scale
+
+
+def output(options: Forward, params: PyTree, stats: PyTree, *given: Any) -> Output:
+    """Result of `forward`, whose arguments it takes; the factor is in ``taps["log_scale"]`` where there may be one."""
+    logits, stats, taps, log_scale = forward(options, params, stats, *given)
+    return Output(logits, stats, {**taps, "log_scale": log_scale} if options.rescale else taps)
