@@ -57,7 +57,9 @@ def batch_moments(x: Array) -> tuple[Array, Array]:
     return mean, jnp.square(x - mean).mean(axes, keepdims=True)
 
 
-def running_stats(stats: tuple[Array, Array], moments: tuple[Array, Array], count: int, momentum: float = 0.1) -> Any:
+def running_stats(
+    stats: tuple[Array, Array], moments: tuple[Array, Array], count: int, *, momentum: float = 0.1
+) -> Any:
     """Running (mean, variance) after a batch.
 
     Args:
@@ -150,7 +152,7 @@ def batch_norm(
         if mode == "batch":
             mean, var = batch_moments(x) if moments is None else moments
             if stats is not None:
-                new = running_stats(stats, (mean.reshape(-1), var.reshape(-1)), x.size // x.shape[-1], momentum)
+                new = running_stats(stats, (mean.reshape(-1), var.reshape(-1)), x.size // x.shape[-1], momentum=momentum)
             if fast and scale is not None and bias is not None:
                 return _normalise(eps, x, scale, bias, (mean, var)), new
         else:
