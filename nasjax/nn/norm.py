@@ -152,7 +152,8 @@ def batch_norm(
         if mode == "batch":
             mean, var = batch_moments(x) if moments is None else moments
             if stats is not None:
-                new = running_stats(stats, (mean.reshape(-1), var.reshape(-1)), x.size // x.shape[-1], momentum=momentum)
+                count = x.size // x.shape[-1]
+                new = running_stats(stats, (mean.reshape(-1), var.reshape(-1)), count, momentum=momentum)
             if fast and scale is not None and bias is not None:
                 return _normalise(eps, x, scale, bias, (mean, var)), new
         else:
