@@ -59,7 +59,7 @@ def batch_moments(x: Array) -> tuple[Array, Array]:
 
 def running_stats(
     stats: tuple[Array, Array], moments: tuple[Array, Array], count: int, *, momentum: float = 0.1
-) -> Any:
+) -> tuple[Array, Array]:
     """Running (mean, variance) after a batch.
 
     Args:
@@ -152,8 +152,8 @@ def batch_norm(
         if mode == "batch":
             mean, var = batch_moments(x) if moments is None else moments
             if stats is not None:
-                count = x.size // x.shape[-1]
-                new = running_stats(stats, (mean.reshape(-1), var.reshape(-1)), count, momentum=momentum)
+                seen, count = (mean.reshape(-1), var.reshape(-1)), x.size // x.shape[-1]
+                new = running_stats(stats, seen, count, momentum=momentum)
             if fast and scale is not None and bias is not None:
                 return _normalise(eps, x, scale, bias, (mean, var)), new
         else:

@@ -43,7 +43,7 @@ SAME = {"rtol": 1e-9, "atol": 0}  # the same program however it is cut up, so la
 PROXIES = ("params", "flops", "grad_norm", "snip", "synflow", "nwot", "swap", "zico", "lswag")
 FEATURES = ("t_cet", "zen", "az_expressivity", "az_progressivity", "az_trainability")
 # Eight layers that no loop shares take a minute to compile for all of them.
-OF_MACRO = FEATURES if "NASJAX_LONG_TESTS" in os.environ else ("zen",)
+OF_MACRO = FEATURES if "NASJAX_LONG_TESTS" in os.environ else ()
 # Space, architectures, number of programs, proxies that another space lacks.
 SPACES = {
     "darts": (Darts(channels=2, cells=1, num_classes=3, image_size=6), GENOTYPES, 1, ("t_cet",)),
