@@ -167,9 +167,12 @@ def test_patterns_of_the_thin_cell():
     codes = jax.jit(thin.codes, compiler_options=QUICK)
     expected = jax.jit(plain.codes, compiler_options=QUICK)
     for arch in (MIXED, FULL):
-        found = codes(own, MASKED.mask(arch), patches)
-        np.testing.assert_array_equal(found, expected(supernet.inherit(own, arch), arch, patches))
-    full = codes(own, MASKED.full(), patches)
+        found, finite = codes(own, MASKED.mask(arch), patches)
+        np.testing.assert_array_equal(found, expected(supernet.inherit(own, arch), arch, patches)[0])
+        assert finite
+    full, _ = codes(own, MASKED.full(), patches)
+    patches[3, 0, 0] = np.inf
+    assert not codes(own, MASKED.full(), patches)[1]
     assert full.shape == (10, 36) and len(np.unique(full, axis=0)) > 5
 
 
