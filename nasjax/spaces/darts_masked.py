@@ -135,7 +135,7 @@ class MaskedThinCells:
         return supernet.init(key, _THIN, law, jnp.zeros(()).dtype if dtype is None else dtype)
 
     def codes(self, variables: Variables, arch: Array, images: Array) -> tuple[Array, Array]:
-        """Patterns bool [batch, neurons] of all rectifiers that are there and of the output; and whether all is finite."""
+        """Patterns bool [batch, neurons] of all rectifiers there are and of the output; whether all is finite."""
         arch = jnp.asarray(arch)
 
         def signs(site: Site, value: Array) -> tuple[Array, Array]:
