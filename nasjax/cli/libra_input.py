@@ -186,19 +186,29 @@ def _counted(space: str, archs: list[str], notes: list[str]) -> np.ndarray | Non
 def _scores(source: str) -> tuple[pd.DataFrame, dict[str, str], str | None]:
     """Scores of a run without the invalid ones, how its columns are spelled as proxies, and its space."""
     path = pathlib.Path(source)
+    home = path if path.is_dir() else path.parent
+    spelled, space = _of_config(home), accuracies.space_of(home)
     if path.suffix in _STORES or (path.is_dir() and not (path / correlation.SCORES_FILE).is_file()):
         with tempfile.TemporaryDirectory() as folder, records.Store.open(path, read_only=True) as store:
             written = pathlib.Path(folder) / correlation.SCORES_FILE
             store.write_csv(written)
-            frame = correlation.read_scores(written)
+            frame = _masked(correlation.read_scores(written))
+            spelled, space = _of_store(store, list(frame.columns), space)
+        titles = {column: text for column, text in spelled.items() if "@" in column}
+        if len(set(titles.values()) - set(frame.columns)) == len(titles):  # contexts that differ in options alone
+            frame = frame.rename(columns=titles)
+            spelled = {titles.get(column, column): text for column, text in spelled.items()}
     else:
-        frame = correlation.read_scores(path)
-    columns = correlation.proxy_columns(frame)
-    home = path if path.is_dir() else path.parent
-    return correlation.mask_invalid(frame)[["arch", *columns]], _spelled(home), accuracies.space_of(home)
+        frame = _masked(correlation.read_scores(path))
+    return frame, spelled, space
 
 
-def _spelled(workdir: pathlib.Path) -> dict[str, str]:
+def _masked(frame: pd.DataFrame) -> pd.DataFrame:
+    """Column arch and the scores, NaN where one may not be ranked."""
+    return correlation.mask_invalid(frame)[["arch", *correlation.proxy_columns(frame)]]
+
+
+def _of_config(workdir: pathlib.Path) -> dict[str, str]:
     """Column -> proxy with the options that ``launch.score`` does not take by itself; empty where nothing tells."""
     try:
         config: Any = json.loads((workdir / records.CONFIG_FILENAME).read_text(encoding="utf-8"))
@@ -206,8 +216,27 @@ def _spelled(workdir: pathlib.Path) -> dict[str, str]:
         proxies = registry.parse(config["proxies"], preset=config["preset"], space=space)
     except (OSError, ValueError, KeyError, TypeError):  # InputError is a ValueError
         return {}
-    found = {}
-    for column, proxy in zip(registry.column_names(proxies), proxies, strict=True):
-        usual = registry.get(proxy.name).options
-        found[column] = proxy._replace(options=tuple(o for o in proxy.options if o not in usual)).label
-    return found
+    return {
+        column: _spelled(proxy.name, proxy.options)
+        for column, proxy in zip(registry.column_names(proxies), proxies, strict=True)
+    }
+
+
+def _of_store(store: records.Store, columns: list[str], space: str | None) -> tuple[dict[str, str], str | None]:
+    """The same from what a store says of its contexts, and the space that it names."""
+    found: dict[str, str] = {}
+    for context, text in store.contexts():
+        described = json.loads(text)
+        name, options = described.get("proxy"), described.get("proxy_options")
+        if name not in registry.names() or not isinstance(options, dict):
+            continue
+        space = described.get("space") if described.get("space") in spaces.names() else space
+        pairs = tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in sorted(options.items()))
+        title = f"{name}@{context[:8]}"
+        found[title if title in columns else name] = _spelled(name, pairs)
+    return found, space
+
+
+def _spelled(name: str, options: tuple[tuple[str, Any], ...]) -> str:
+    proxy = registry.get(name)
+    return proxy._replace(options=tuple(option for option in options if option not in proxy.options)).label

@@ -329,7 +329,13 @@ class Darts(Classifier, OneProgram):
         return supernet.mask_of(arch)
 
     def masked(self, *, mixture: str = "mean", shared_weights: bool = True) -> MaskedDarts:
-        """Masks of the supernet as a space; options as of `nasjax.spaces.masked.Masked`."""
+        """Masks of the supernet as a space; options as of `nasjax.spaces.masked.Masked`.
+
+        Raises:
+          InputError: the variant has a deep stem, which the supernet lacks.
+        """
+        if self._sizes.kind.deep:
+            raise InputError(f"darts: variant={self.variant!r} has no supernet of masks; prune another variant.")
         return MaskedDarts(self, mixture, shared_weights, self.precision)
 
     def inherit(self, variables: Variables, arch: Any) -> Variables:

@@ -355,10 +355,7 @@ class NasBench201(Classifier, OneProgram):
         return places | {"classifier.bias": ("params", ("bias",), None)}
 
     def layers(self, arch: Array) -> LayerTable:
-        """The weight layers of an architecture, one row a slot; traceable.
-
-        An edge holds at most one convolution, so it is one slot.
-        """
+        """The weight layers, one row a slot; an edge holds at most one convolution; traceable."""
         arch = self._traced(arch)
         edges = jnp.tile((arch == network.POINTWISE) | (arch == network.KERNEL), self.cells)
         block, one = jnp.ones(3, bool), jnp.ones(1, bool)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from nasjax.spaces.nasbench_macro_network import BLOCKS, PARTS, Arrays, LayerConfig, Sizes, arrays, computed, layer
@@ -51,8 +53,8 @@ def walk(run: Runner, sizes: Sizes, arch: Array, images: Array, visit: Visit) ->
         own = arrays(run, name)
 
         def function(x: Array) -> tuple[Array, PyTree]:
-            found = layer(config, op, x, own, None)
-            return found.output, (found.mean, found.var)
+            y, *stats = _constant_layer(config, op, x, own)
+            return y, tuple(stats)
 
         return function
 
@@ -64,6 +66,36 @@ def walk(run: Runner, sizes: Sizes, arch: Array, images: Array, visit: Visit) ->
         x = visited(Block(name, i + 1, 0, active, True), chosen(name, arch[i], stride), x)
     x = visited(Block("out", len(layers) + 1, 0, True, False), activated("out"), x)
     return Walk(x, run.stats, seen)
+
+
+_OPERATIONS = ("identity", *BLOCKS)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _constant_layer(config: LayerConfig, op: Array, x: Array, own: Arrays) -> tuple[Array, PyTree, PyTree]:
+    """Output and running statistics of a layer whose arrays are constants: gradients flow to the input alone."""
+    found = layer(config, op, x, own, None)
+    return found.output, found.mean, found.var
+
+
+def _forward(config: LayerConfig, op: Array, x: Array, own: Arrays) -> Any:
+    return _constant_layer(config, op, x, own), (op, x, own)
+
+
+def _backward(config: LayerConfig, saved: Any, cotangents: tuple[Array, PyTree, PyTree]) -> Any:
+    op, x, own = saved
+
+    def gradient(name: str) -> Any:
+        def of_input(x: Array) -> Array:
+            return computed(config, name, x, own, None)[0].output
+
+        return lambda: jax.vjp(of_input, x)[1](cotangents[0])[0]  # running statistics carry no gradient
+
+    dx = lax.switch(op, [gradient(name) for name in _OPERATIONS])
+    return np.zeros(op.shape, jax.dtypes.float0), dx, jax.tree.map(jnp.zeros_like, own)
+
+
+_constant_layer.defvjp(_forward, _backward)
 
 
 def layer_outputs(run: Runner, sizes: Sizes, arch: Array, images: Array) -> list[PyTree]:
@@ -100,7 +132,7 @@ def _shown_layer(
 
         return branch
 
-    y, values = lax.switch(op, [run(name) for name in ("identity", *BLOCKS)], x, own)
+    y, values = lax.switch(op, [run(name) for name in _OPERATIONS], x, own)
     narrow = jnp.asarray([0, *(wide - expansion * ins for expansion, _ in BLOCKS.values())], jnp.int32)[op]
     for (part, shape), value in zip(shapes.items(), values, strict=True):
         missing = shape[0] * shape[1] * narrow if part in PARTS[:2] else jnp.int32(0)

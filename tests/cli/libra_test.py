@@ -11,6 +11,7 @@ import pytest
 from nasjax.cli import libra
 from nasjax.cli.options import parse
 from nasjax.data import proxy_tables
+from nasjax.proxies import registry
 from nasjax.records import Record, Store
 from nasjax.search import Selection
 from nasjax.types import InputError
@@ -106,6 +107,22 @@ def test_a_store_of_another_machine_and_preferred_scores(tmp_path, capsys):
     assert "counted by nasbench201" in capsys.readouterr().err
     biases = {r["proxy"]: r["bias"] for r in json.loads((tmp_path / "b" / "result.json").read_text())["choice"]}
     assert biases["jacob_cov"] == pytest.approx(1)
+
+
+def test_a_store_tells_how_its_proxies_were_scored(tmp_path, capsys):
+    rows, rng = published(), np.random.default_rng(0)
+    usual = dict(registry.get("lswag").options)
+    with Store.open(tmp_path / "far.sqlite") as store:
+        for context, changes, spread in (("a" * 9, {}, 9.0), ("b" * 9, {"interval": [2, 6], "var_of": "signed"}, 0.1)):
+            store.describe(context, {"proxy": "lswag", "proxy_options": usual | changes, "space": "nasbench201"})
+            scores = rows["cifar10_valid"] + spread * rng.normal(size=60)
+            store.put(
+                Record(context, arch, "lswag", score, score, True, "", 0.0)
+                for arch, score in zip(rows["arch"], scores, strict=True)
+            )
+    run(f"--workdir={tmp_path / 'out'}", f"--scores={tmp_path / 'far.sqlite'}", "--bootstrap=0")
+    assert "none of these names" not in capsys.readouterr().err
+    assert Selection.load(tmp_path / "out" / "selection.json").proxies[0] == "lswag:interval=2-6:var_of=signed"
 
 
 def write(path, **columns):

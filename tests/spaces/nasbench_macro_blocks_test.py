@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nasjax.spaces import nasbench_macro_blocks as blocks
+from nasjax.spaces import nasbench_macro_network as network
 from nasjax.spaces.nasbench_macro import NasBenchMacro
 
 QUICK = {"xla_backend_optimization_level": 0}
@@ -52,3 +54,27 @@ def test_an_identity_is_no_block_where_it_changes_nothing(walked):
         assert active == [i in (0, 2, 5) or op > 0 for i, op in enumerate(arch)]
         before, after = (np.asarray(walk.seen[f"layer{i}"][3]) for i in (6, 7))
         np.testing.assert_array_equal(before, after)
+
+
+def test_gradients_flow_to_the_input_of_a_block_alone(walked):
+    own, _, _ = walked[0]
+    trees = (*(own.params[name] for name in ("weights", "scale", "shift")), own.stats["mean"], own.stats["var"])
+    arrays = network.Arrays(*(tree["layer2"] for tree in trees))
+    config = network.LayerConfig("batch", "highest", 2)
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(1).normal(size=(3, 5, 5, 4)))
+
+        def slopes(layer):
+            return jax.grad(lambda x, arrays: jnp.sin(layer(x, arrays)[0]).sum(), (0, 1))(x, arrays)
+
+        chosen = jax.jit(
+            lambda op: slopes(lambda x, a: blocks._constant_layer(config, op, x, a)), compiler_options=QUICK
+        )
+        for op, name in enumerate(("identity", "mb3", "mb6")):
+            plain = jax.jit(
+                lambda name=name: slopes(lambda x, a: network.operation(config, name, x, a, None)),
+                compiler_options=QUICK,
+            )
+            found, of_arrays = chosen(jnp.int32(op))
+            np.testing.assert_allclose(found, plain()[0], rtol=1e-9, atol=1e-12)
+            assert not any(np.any(leaf) for leaf in jax.tree.leaves(of_arrays))
