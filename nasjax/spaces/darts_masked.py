@@ -134,12 +134,13 @@ class MaskedThinCells:
         del arch
         return supernet.init(key, _THIN, law, jnp.zeros(()).dtype if dtype is None else dtype)
 
-    def codes(self, variables: Variables, arch: Array, images: Array) -> Array:
-        """Patterns bool [batch, neurons] of all rectifiers that are there, and of the output."""
+    def codes(self, variables: Variables, arch: Array, images: Array) -> tuple[Array, Array]:
+        """Patterns bool [batch, neurons] of all rectifiers there are and of the output; whether all is finite."""
         arch = jnp.asarray(arch)
 
-        def signs(site: Site, value: Array) -> Array:
-            return (value > 0) & site.calls.any()
+        def signs(site: Site, value: Array) -> tuple[Array, Array]:
+            read = site.calls.any()
+            return (value > 0) & read, jnp.isfinite(value).all() | ~read
 
         options = Forward("batch", self.space.precision, rescale=False)
         cell = supernet.mixed_cell(self.space.weigh(arch, images.dtype))
@@ -151,5 +152,6 @@ class MaskedThinCells:
             older, newer = network.run_segment(run, _THIN, segment, cell, older, newer)
         output = nn.batch_norm(newer, None, None)[0] > 0  # scale 1 and shift 0, as every fresh norm
         del run.taps["reduction0/output"]  # read behind the norm
-        sites = [jnp.moveaxis(s.reshape(-1, *x.shape[:1], *s.shape[-3:]), 1, 0) for s in run.taps.values()]
-        return jnp.concatenate([s.reshape(x.shape[0], -1) for s in (*sites, output)], 1)
+        sites = [jnp.moveaxis(s.reshape(-1, *x.shape[:1], *s.shape[-3:]), 1, 0) for s, _ in run.taps.values()]
+        finite = jnp.stack([good.all() for _, good in run.taps.values()]).all() & jnp.isfinite(newer).all()
+        return jnp.concatenate([s.reshape(x.shape[0], -1) for s in (*sites, output)], 1), finite

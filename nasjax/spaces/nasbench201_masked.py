@@ -110,8 +110,8 @@ class MaskedThinCell:
         dtype = jnp.zeros(()).dtype if dtype is None else dtype
         return supernet.init(key, network.Sizes(1, 1, 1, 1), law, dtype)
 
-    def codes(self, variables: Variables, arch: Array, images: Array) -> Array:
-        """Patterns bool [batch, 4 x positions]: three nodes, False where no rectifier reads them, and the output."""
+    def codes(self, variables: Variables, arch: Array, images: Array) -> tuple[Array, Array]:
+        """Patterns bool [batch, 4 x positions]: three nodes and the output; and whether all is finite."""
         options = network.Forward("batch", self.space.precision, rescale=False)
         params, stats = variables
         own: PyTree = {f: params[f]["stages"][0] for f in ("weights", "scale", "shift")}
@@ -120,6 +120,8 @@ class MaskedThinCell:
         nodes = supernet.mixed_cell(options, self.space.weigh(arch, images.dtype))(images, first)[0]
         alive = jnp.asarray(arch)[:, np.array(supernet.KINDS)].any(-1)
         read = jnp.stack([jnp.stack([alive[e] for e, (a, _) in enumerate(EDGES) if a == n]).any() for n in range(3)])
-        signs = (nodes[:3] > 0) & read.reshape(3, *(1,) * images.ndim)
+        read = read.reshape(3, *(1,) * images.ndim)
+        finite = (jnp.isfinite(nodes[:3]) | ~read).all() & jnp.isfinite(nodes[3]).all()
+        signs = (nodes[:3] > 0) & read
         output = nn.batch_norm(nodes[3], None, None)[0] > 0  # scale 1 and shift 0, as every fresh norm
-        return jnp.concatenate([s.reshape(s.shape[0], -1) for s in (*signs, output)], 1)
+        return jnp.concatenate([s.reshape(s.shape[0], -1) for s in (*signs, output)], 1), finite

@@ -11,8 +11,11 @@ from nasjax.search.figures import front_figure, graph_figure, layout, progress_f
 from nasjax.spaces import registry
 from nasjax.types import Graph
 
+# The larger AutoFormer spaces differ from the tiny one in numbers alone.
+NAMES = [name for name in registry.names() if name not in ("autoformer_small", "autoformer_base")]
 
-@pytest.mark.parametrize("name", registry.names())
+
+@pytest.mark.parametrize("name", NAMES)
 def test_layout(name):
     space = nasjax.get_space(name)
     for arch in np.asarray(space.sample(jax.random.key(0), 5)):

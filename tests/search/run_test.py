@@ -1,12 +1,13 @@
 """The driver: proxies as objectives, what is saved, what is refused when a search goes on."""
 
-import importlib
+from typing import NamedTuple
 
 import jax
 import numpy as np
 import pytest
 
 import nasjax
+from nasjax.proxies.score import ScoreResult
 from nasjax.records import Store
 from nasjax.search import Limits, ProxyObjective, Selection, aggregate, evolve, search
 from nasjax.types import InputError
@@ -15,6 +16,10 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 SPACE = nasjax.get_space("nasbench201", channels=4, cells=1, image_size=8)
 KEY = jax.random.key(0)
 SMALL = {"population": 6, "parents": 3, "mutations": 3, "crossovers": 2}
+
+
+class NamedInterval(NamedTuple):
+    interval: tuple[int, int]
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +63,23 @@ def test_a_score_of_a_population_is_ranked_online(batches):
 
 
 def test_an_interval_of_layers_is_found_once(monkeypatch, batches):
-    score_lib = importlib.import_module("nasjax.proxies.score")  # the package has a function of that name
-    calls, profile = [], score_lib.profile_interval
+    """The first generation asks for interval=auto, the next ones for what was found."""
+    from nasjax.search import proxy_objective
 
-    def counted(*args, **options):
-        calls.append(1)
-        return profile(*args, **options)
+    asked = []
 
-    monkeypatch.setattr(score_lib, "profile_interval", counted)
-    objective = ProxyObjective.of("lswag:interval=auto", batches, key=KEY, profile_archs=4)
-    found = search(SPACE, objective, key=KEY, algorithm="random", budget=6, batch=3)
-    assert len(calls) == 1 and found.valid.any()
-    alone = nasjax.score(SPACE, found.archs, batches, "lswag:interval=auto", key=KEY, profile_archs=4)
-    np.testing.assert_array_equal(found.scores[found.valid], alone.scores["lswag"][found.valid])
+    def fake(space, archs, batches, proxies, **options):
+        asked.append(dict(proxies[0].options)["interval"])
+        count = len(archs)
+        found = {"auto": {"lswag": NamedInterval((3, 5))}}.get(asked[-1], {})
+        return ScoreResult(space.encode(archs), {"lswag": np.arange(count) * 1.0}, {}, {"lswag": np.ones(count, bool)},
+                           {"lswag": [""] * count}, np.zeros(count), found)  # fmt: skip
+
+    monkeypatch.setattr(proxy_objective, "score", fake)
+    objective = ProxyObjective.of("lswag:interval=auto", batches, key=KEY)
+    search(SPACE, objective, key=KEY, algorithm="random", budget=6, batch=2)
+    assert asked == ["auto", (3, 5), (3, 5)]
+    assert "interval=auto" in objective.describe()["proxies"][0]
 
 
 def test_a_search_goes_on_with_its_own_settings_alone(tmp_path):

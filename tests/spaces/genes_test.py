@@ -9,8 +9,11 @@ import nasjax
 from nasjax.spaces import genes as genes_lib
 from nasjax.spaces import registry
 
+# The larger AutoFormer spaces differ from the tiny one in numbers alone.
+NAMES = [name for name in registry.names() if name not in ("autoformer_small", "autoformer_base")]
 
-@pytest.mark.parametrize("name", registry.names())
+
+@pytest.mark.parametrize("name", NAMES)
 def test_architectures_are_made_of_choices(name):
     space = nasjax.get_space(name)
     genes = genes_lib.of_space(space)
@@ -22,7 +25,7 @@ def test_architectures_are_made_of_choices(name):
     np.testing.assert_array_equal(back, archs)
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_every_combination(name):
     space = nasjax.get_space(name)
     genes = genes_lib.of_space(space)
