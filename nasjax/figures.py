@@ -163,11 +163,12 @@ def rank_grid(panels: Sequence[Panel], *, target: str, top: float = 0.1, theme: 
     return figure
 
 
-def correlation_figure(table: pd.DataFrame, *, theme: Theme = "light") -> Figure:
+def correlation_figure(table: pd.DataFrame, *, accuracy: str = "test accuracy", theme: Theme = "light") -> Figure:
     """Draws Spearman's rho of every proxy with every target, with its interval, the best proxy on top.
 
     Args:
       table: columns proxy, target, spearman, low, high; a row for each pair.
+      accuracy: what the correlation is with, for the axis.
       theme: colours.
 
     Returns:
@@ -201,7 +202,7 @@ def correlation_figure(table: pd.DataFrame, *, theme: Theme = "light") -> Figure
     axis.axvline(0.0, color=palette.muted, linewidth=1)
     axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)
-    axis.set_xlabel("Spearman rank correlation with test accuracy", color=palette.ink, fontsize=10.5)
+    axis.set_xlabel(f"Spearman rank correlation with {accuracy}", color=palette.ink, fontsize=10.5)
     legend = axis.legend(
         loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=len(targets), frameon=False, fontsize=10, handletextpad=0.2
     )

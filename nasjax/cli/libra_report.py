@@ -125,7 +125,7 @@ def _comparison_section(found: Comparison) -> report.Section:
             "Spearman correlation of each aggregation: "
             + "; ".join(f"{m.method} {number(m.spearman, digits=3)}" for m in found.measured),
             "Every aggregation; the lines are 95 % bootstrap intervals over architectures.",
-            lambda theme: correlation_figure(plotted, theme=theme),
+            lambda theme: correlation_figure(plotted, accuracy="accuracy", theme=theme),
         ),
         report.Table(("Aggregation", "What it is"), [[m.method, METHODS[m.method]] for m in found.measured],
                      text_columns=2),
