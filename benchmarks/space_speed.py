@@ -189,10 +189,10 @@ def proxy_seconds(args: argparse.Namespace, text: str) -> dict[str, Any]:
 
     space, archs, key = setting(args)
     proxies = registry.parse(text, space=space)
-    single, _ = population.expand(proxies, registry.column_names(proxies))
-    batches = load(args, space, single)
-    chosen = [p for p in proxies if _accepts(space, batches, p)]
+    pixels = getattr(space, "task", "") == "segmentsemantic"
+    chosen = [p for p in proxies if not (pixels and _reads_classes(p))]
     single, _ = population.expand(chosen, registry.column_names(chosen))
+    batches = load(args, space, single)
 
     def once() -> tuple[float, Any]:
         start = time.perf_counter()
@@ -213,18 +213,11 @@ def proxy_seconds(args: argparse.Namespace, text: str) -> dict[str, Any]:
     }
 
 
-def _accepts(space: Any, batches: Any, proxy: Any) -> bool:
-    """Whether a proxy can be computed from these targets: some need class numbers."""
-    import nasjax
-    from nasjax.proxies import population, registry
-    from nasjax.proxies.score import check_batches
+def _reads_classes(proxy: Any) -> bool:
+    """Whether a proxy compares images of a class."""
+    from nasjax.proxies.derivative_passes import LabelPass
 
-    single, _ = population.expand([proxy], registry.column_names([proxy]))
-    try:
-        check_batches(space, batches, single)
-    except nasjax.types.InputError:
-        return False
-    return True
+    return any(isinstance(p, LabelPass) for p in proxy.passes)
 
 
 def child(args: argparse.Namespace) -> dict[str, Any]:
