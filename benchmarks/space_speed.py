@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import torch_process
+from benchmarks import memory, torch_process
 
 # Name -> space, options. Sizes are what two cores can bear; those of the benchmarks' own networks are ":full".
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -179,7 +178,12 @@ def forward_backward(args: argparse.Namespace) -> dict[str, Any]:
         return (time.perf_counter() - start) / len(archs)
 
     once()
-    return {"compile": compile_seconds, "seconds": [once() for _ in range(args.repeats)]}
+    before = memory.restart()
+    return {
+        "compile": compile_seconds,
+        "seconds": [once() for _ in range(args.repeats)],
+        **peaks(before),
+    }
 
 
 def proxy_seconds(args: argparse.Namespace, text: str) -> dict[str, Any]:
@@ -200,6 +204,7 @@ def proxy_seconds(args: argparse.Namespace, text: str) -> dict[str, Any]:
         return time.perf_counter() - start, found
 
     first, _ = once()
+    before = memory.restart()
     runs = [once() for _ in range(args.repeats)]
     valid = {name: int(values.sum()) for name, values in runs[-1][1].valid.items()}
     seconds = [spent for spent, _ in runs]
@@ -210,7 +215,16 @@ def proxy_seconds(args: argparse.Namespace, text: str) -> dict[str, Any]:
         "proxies": list(registry.column_names(chosen)),
         "left_out": [p.name for p in proxies if p not in chosen],
         "valid": valid,
+        **peaks(before),
     }
+
+
+def peaks(before: float | None) -> dict[str, Any]:
+    """Peak memory of the whole process, and of the calls behind the first; None where it cannot be told."""
+    if before is None:
+        return {"peak_gib": memory.peak_gib(), "later_peak_gib": None}
+    later = memory.since_restart_gib()
+    return {"peak_gib": max(before, later), "later_peak_gib": later}
 
 
 def _reads_classes(proxy: Any) -> bool:
@@ -221,15 +235,14 @@ def _reads_classes(proxy: Any) -> bool:
 
 
 def child(args: argparse.Namespace) -> dict[str, Any]:
-    """What one process does for one space, with its peak memory."""
+    """What one process does for one space."""
     work: dict[str, Callable[[], dict[str, Any]]] = {
         "describe": lambda: describe(args),
         "forward+backward": lambda: forward_backward(args),
         "lswag": lambda: proxy_seconds(args, "lswag"),
         "all": lambda: proxy_seconds(args, args.proxies),
     }
-    found = work[args.child]()
-    return found | {"peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    return work[args.child]()
 
 
 # The parent.
@@ -271,7 +284,7 @@ def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:
 
 HEAD = (
     f"{'':31}{'torch':>8}{'fwd+bwd':>9}{'/torch':>8}{'lswag':>9}{'/torch':>8}{'all':>9}{'/torch':>8}"
-    f"{'proxies':>9}{'programs':>10}{'compile s':>16}{'peak GiB':>22}"
+    f"{'proxies':>9}{'programs':>10}{'compile s':>16}{'peak GiB':>22}{'with compile':>17}"
 )
 
 
@@ -283,8 +296,14 @@ def line(name: str, row: dict[str, Any]) -> str:
         seconds = row[what]["median"]
         text += f"{seconds:9.3f}" + (f"{seconds / plain['median']:8.2f}" if plain else f"{'-':>8}")
     compiled = "/".join(f"{row[what]['compile']:.0f}" for what in GROUPS)
-    peaks = "/".join(f"{own['peak_gib']:.2f}" for own in (plain, *(row[what] for what in GROUPS)) if own)
-    return text + f"{len(row['all']['proxies']):9}{row['programs']:10}{compiled:>16}{peaks:>22}"
+    later = [plain and plain["peak_gib"], *(row[what]["later_peak_gib"] for what in GROUPS)]
+    whole = [row[what]["peak_gib"] for what in GROUPS]
+    text += f"{len(row['all']['proxies']):9}{row['programs']:10}{compiled:>16}{_joined(later):>22}{_joined(whole):>17}"
+    return text
+
+
+def _joined(peaks: list[float | None]) -> str:
+    return "/".join("-" if peak is None else f"{peak:.2f}" for peak in peaks)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from typing import Any
@@ -19,7 +18,7 @@ def main() -> int:
         import torch
     except ImportError:
         return ABSENT
-    from benchmarks import torch_nets
+    from benchmarks import memory, torch_nets
     from benchmarks.torch_nets.parts import multiply_adds
 
     job: dict[str, Any] = json.load(sys.stdin)
@@ -45,7 +44,7 @@ def main() -> int:
         if turn:  # the first one warms up
             seconds.append(row)
     found = {"torch": torch.__version__, "threads": torch.get_num_threads(), "seconds": seconds, **counts}
-    found["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    found["peak_gib"] = memory.peak_gib()
     json.dump(found, sys.stdout)
     return 0
 
