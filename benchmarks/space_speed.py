@@ -253,7 +253,8 @@ def in_process(args: argparse.Namespace, space: str, what: str) -> dict[str, Any
     names = ("archs", "batch_size", "repeats", "image_size", "programs", "proxies", "seed")
     options = [f"--{n}={getattr(args, n)}" for n in names] + [f"--options={json.dumps(args.options)}"]
     command = [sys.executable, "-m", "benchmarks.space_speed", space, f"--child={what}", *options]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=torch_process.ROOT, check=False)
+    cold = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=torch_process.ROOT, env=cold, check=False)
     if done.returncode:
         raise SystemExit(f"{space}, {what}: the process failed:\n{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
