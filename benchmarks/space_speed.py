@@ -57,7 +57,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--archs", type=int, default=3, help="number of random architectures (3)")
     parser.add_argument("--batch_size", type=int, default=16, help="images a batch (16)")
     parser.add_argument("--repeats", type=int, default=2, help="timed runs; the median counts (2)")
-    parser.add_argument("--options", type=_mapping, default={}, help="options of the space as JSON, over its own")
+    parser.add_argument("--options", type=_mapping, default={}, help="options of the spaces as JSON, over their own")
     parser.add_argument("--image_size", type=int, default=0, help="height and width (that of the space)")
     parser.add_argument("--programs", type=int, default=0, help="most programs among the architectures; 0: any (0)")
     parser.add_argument("--proxies", default="all", help="proxies of the last column (all that the space offers)")
@@ -310,7 +310,12 @@ def _joined(peaks: list[float | None]) -> str:
 def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     if args.child:
-        print(json.dumps(child(args)))
+        from nasjax.types import InputError
+
+        try:
+            print(json.dumps(child(args)))
+        except InputError as error:
+            sys.exit(str(error))
         return 0
     rows: dict[str, Any] = {}
     for name in args.spaces:
