@@ -7,8 +7,16 @@ import pytest
 
 from benchmarks import space_speed, torch_process
 
-TOY = ("nasbench_macro", "--archs=2", "--batch_size=2", "--repeats=1", "--image_size=8")
-TOY = (*TOY, '--options={"channels": 2, "head_channels": 4}', "--proxies=params,nwot")
+TOY = (
+    "nasbench101",
+    "--archs=2",
+    "--batch_size=2",
+    "--repeats=1",
+    "--image_size=8",
+    "--programs=1",
+    '--options={"channels": 4, "stacks": 1, "cells": 1}',
+    "--proxies=params,nwot",
+)
 
 
 @pytest.fixture
@@ -41,7 +49,7 @@ def test_table_and_file_without_torch(one_process, script, tmp_path, capsys):
     out = capsys.readouterr().out
     assert f"{python} has no torch" in out and "extra 'benchmark'" in out
     summary = json.loads(file.read_text())
-    row = summary["rows"]["nasbench_macro"]
+    row = summary["rows"]["nasbench101"]
     assert row["torch"] is None and row["programs"] == 1
     assert row["all"]["proxies"] == ["params", "nwot"] and row["lswag"]["proxies"] == ["lswag"]
     assert all(
@@ -57,7 +65,7 @@ def test_times_of_torch(one_process, script, capsys):
     found |= {name: job[name] for name in ("params", "multiply_adds")}
     space_speed.main([*TOY, f"--torch_python={script(f'cat > /dev/null; echo {json.dumps(json.dumps(found))}')}"])
     row = capsys.readouterr().out.splitlines()[-1].split()
-    assert row[:2] == ["nasbench_macro", "1.000"] and row[-2].startswith("0.25/")
+    assert row[:2] == ["nasbench101", "1.000"] and row[-2].startswith("0.25/")
 
 
 def test_another_network_is_refused(script):
