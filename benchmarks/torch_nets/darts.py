@@ -144,6 +144,8 @@ def network(
 ) -> nn.Module:
     """The network of an architecture int [32]: (operation, source) of each edge, normal cell first."""
     del image_size
+    if variant not in VARIANTS:
+        raise ValueError(f"variant={variant!r}; there are PyTorch networks of {', '.join(VARIANTS)}")
     if auxiliary:
         raise ValueError("auxiliary=True; the PyTorch network has no auxiliary head: set it to False")
     return Network(arch, variant, channels, cells, num_classes, in_channels)
