@@ -58,6 +58,7 @@ def test_parameters_and_multiply_adds(torch, name):
         assert multiply_adds(net, images) == flops
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SPACES if name not in NO_WEIGHTS])
 def test_same_outputs_from_the_same_weights(torch, x64, name):
     space = nasjax.get_space(SPACES[name][0], **SPACES[name][1])
