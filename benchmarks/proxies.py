@@ -20,9 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.torch_time import ABSENT
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from benchmarks import torch_process
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -57,26 +55,6 @@ def setting(args: argparse.Namespace) -> tuple[Any, np.ndarray, Any, Any]:
     space = nasjax.get_space("nasbench201", channels=args.channels, cells=args.cells, num_classes=batches.num_classes)
     key = jax.random.key(args.seed)
     return space, np.asarray(space.sample(key, args.archs)), batches, key
-
-
-def torch_seconds(args: argparse.Namespace, space: Any, archs: np.ndarray) -> dict[str, Any] | None:
-    """Seconds [repeats, archs] of the PyTorch network in a process of its own; None without torch."""
-    job = {
-        "archs": archs.tolist(),
-        "batch_size": args.batch_size,
-        "repeats": args.repeats,
-        "channels": space.channels,
-        "cells": space.cells,
-        "num_classes": space.num_classes,
-        "image_size": space.image_size,
-    }
-    command = [args.torch_python, "-m", "benchmarks.torch_time"]
-    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, cwd=ROOT, check=False)
-    if done.returncode == ABSENT:
-        return None
-    if done.returncode:
-        raise SystemExit(f"The PyTorch process failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout)
 
 
 def forward_backward(args: argparse.Namespace, space: Any, archs: np.ndarray, batches: Any, key: Any) -> dict[str, Any]:
@@ -152,7 +130,7 @@ def start_seconds(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         command = [sys.executable, "-m", "benchmarks.proxies", "--child", "--archs=1", *options]
         for name in ("first process", "second process"):
             start = time.perf_counter()
-            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, check=True)
+            done = subprocess.run(command, capture_output=True, text=True, cwd=torch_process.ROOT, env=env, check=True)
             found[name] = {"total": time.perf_counter() - start, **json.loads(done.stdout.splitlines()[-1])}
     return found
 
@@ -167,10 +145,11 @@ def main(argv: list[str] | None = None) -> int:
     from nasjax.proxies import registry
 
     space, archs, batches, key = setting(args)
-    torch_runs = [torch_seconds(args, space, archs)]
+    job = torch_process.job(space, archs, batch_size=args.batch_size, repeats=args.repeats)
+    torch_runs = [torch_process.run(args.torch_python, job)]
     base = forward_backward(args, space, archs, batches, key)
     if torch_runs[0] is not None:
-        torch_runs.append(torch_seconds(args, space, archs))
+        torch_runs.append(torch_process.run(args.torch_python, job))
     own = float(np.median(base["population"]))
     single = float(np.median(base["single"], axis=0).mean())
     plain = None
@@ -200,10 +179,7 @@ def main(argv: list[str] | None = None) -> int:
         found = proxy_seconds(args, space, archs, batches, key, group)
         row(name, float(np.median(found["seconds"])), found["compile"])
     if plain is None:
-        print(
-            f"\n{args.torch_python} has no torch: nothing to compare with. Install the extra 'benchmark', "
-            "or name a Python that has it by --torch_python."
-        )
+        print(f"\n{torch_process.absent(args.torch_python)}")
     else:
         print(
             f"\nforward+backward runs at {plain / own:.2f} of PyTorch's speed (goal 1, gate 0.7); "

@@ -1,6 +1,6 @@
-"""Times the plain PyTorch network: architectures as JSON on standard input, seconds as JSON on standard output.
+"""Times plain PyTorch networks: a job as JSON on standard input, what was measured as JSON on standard output.
 
-`benchmarks.proxies` runs this in a process of its own, because PyTorch and JAX need not share an environment.
+`benchmarks.torch_process` runs this in a process of its own, because PyTorch and JAX need not share an environment.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import Any
 
 ABSENT = 3  # exit status when there is no torch
 
@@ -17,24 +18,34 @@ def main() -> int:
         import torch
     except ImportError:
         return ABSENT
-    from benchmarks.torch_nasbench201 import network
+    from benchmarks import memory, torch_nets
+    from benchmarks.torch_nets.parts import multiply_adds
 
-    job = json.load(sys.stdin)
+    job: dict[str, Any] = json.load(sys.stdin)
+    options, batch = job["options"], job["batch_size"]
     torch.manual_seed(0)
-    size, batch, classes = job["image_size"], job["batch_size"], job["num_classes"]
-    images, labels = torch.randn(batch, 3, size, size), torch.randint(classes, (batch,))
-    nets = [network(arch, job["channels"], job["cells"], classes) for arch in job["archs"]]
+    size = options["image_size"]
+    images = torch.randn(batch, options["in_channels"], size, size)
+    nets = [torch_nets.build(job["space"], arch, options) for arch in job["archs"]]
+    pixels = (size, size) if options.get("task") == "segmentsemantic" else ()
+    labels = torch.randint(options["num_classes"], (batch, *pixels))
+    counts = {
+        "params": [sum(p.numel() for p in net.parameters()) for net in nets],
+        "multiply_adds": [multiply_adds(net, images[:1]) for net in nets],
+    }
     seconds = []
     for turn in range(job["repeats"] + 1):
         row = []
         for net in nets:
-            net.zero_grad()
             start = time.perf_counter()
             torch.nn.functional.cross_entropy(net(images), labels).backward()
             row.append(time.perf_counter() - start)
+            net.zero_grad()
         if turn:  # the first one warms up
             seconds.append(row)
-    json.dump({"torch": torch.__version__, "threads": torch.get_num_threads(), "seconds": seconds}, sys.stdout)
+    found = {"torch": torch.__version__, "threads": torch.get_num_threads(), "seconds": seconds, **counts}
+    found["peak_gib"] = memory.peak_gib()
+    json.dump(found, sys.stdout)
     return 0
 
 

@@ -5,28 +5,15 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from benchmarks.torch_nets.parts import Zero, relu_conv_bn
+
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-
-
-class Zero(nn.Module):
-    """The operation ``none``."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Zeros of the input's shape."""
-        return torch.zeros_like(x)
-
-
-def relu_conv_bn(ins: int, outs: int, kernel: int, stride: int = 1) -> nn.Module:
-    """Rectifier, convolution, batch norm."""
-    return nn.Sequential(
-        nn.ReLU(), nn.Conv2d(ins, outs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outs)
-    )
 
 
 def operation(index: int, channels: int) -> nn.Module:
     """Operation by its number in the official order."""
     if index == 0:
-        return Zero()
+        return Zero(channels)
     if index == 1:
         return nn.Identity()
     if index == 4:
@@ -62,9 +49,21 @@ class Residual(nn.Module):
         return self.main(x) + self.shortcut(x)
 
 
-def network(arch: list[int], channels: int = 16, cells: int = 5, num_classes: int = 10) -> nn.Module:
-    """The whole network."""
-    layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)]
+def network(
+    arch: list[int],
+    *,
+    channels: int,
+    cells: int,
+    num_classes: int,
+    in_channels: int,
+    image_size: int,
+    drop_dead: bool,
+) -> nn.Module:
+    """The network of an architecture int [6]."""
+    del image_size
+    if drop_dead:
+        raise ValueError("drop_dead=True; the PyTorch network computes dead edges: set it to False")
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)]
     for stage in range(3):
         width = channels * 2**stage
         layers += [Cell(arch, width) for _ in range(cells)]
