@@ -27,7 +27,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.proxies", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--archs", type=int, default=6, help="number of random architectures (6)")
+    parser.add_argument("--archs", type=int, default=8, help="number of random architectures, a block (8)")
     parser.add_argument("--batch_size", type=int, default=64, help="images a batch (64)")
     parser.add_argument("--repeats", type=int, default=3, help="timed runs; the median counts (3)")
     parser.add_argument("--channels", type=int, default=16, help="channels of the first stage (16)")
