@@ -12,10 +12,12 @@ import numpy as np
 
 from nasjax.hashing import fingerprint
 from nasjax.search.bounds import COSTS, Bounds, cost_bounds, costs
+from nasjax.search.merging import numbers
 from nasjax.spaces.base import check_key
 from nasjax.types import Array, InputError
 
 _BLOCK = 512  # architectures drawn at a time
+_EXPLAINED = 4096  # architectures behind a message
 _WORDS = {"params": "parameters", "flops": "multiply-adds"}
 
 Predicate = Callable[[np.ndarray], Any]  # population int [n, ...] -> bool [n]
@@ -72,7 +74,7 @@ class TableLimit:
           the limit.
 
         Raises:
-          InputError: no such column.
+          InputError: no such column, or one without numbers.
         """
         missing = [name for name in ("arch", column) if name not in table.columns]
         if missing:
@@ -80,8 +82,10 @@ class TableLimit:
                 f"the table has no column {missing[0]!r}; allowed are {', '.join(map(str, table.columns))}; "
                 "do: check the name"
             )
-        own = table[["arch", column]].dropna()
-        values = dict(zip(own["arch"].tolist(), own[column].astype(float).tolist(), strict=True))
+        pairs = zip(table["arch"].tolist(), numbers(table, column).tolist(), strict=True)
+        values = {arch: value for arch, value in pairs if not math.isnan(value)}
+        if not values:
+            raise InputError(f"column {column!r} of the table holds no number; do: name another column")
         return cls(column, values, minimum, maximum, allow_unknown)
 
     def meets(self, encodings: list[str]) -> np.ndarray:
@@ -252,6 +256,37 @@ class Limits:
         number = int(np.argmin(shares))
         return f"the limit on {parts[number].name} (met by {shares[number]:.2g} of them)"
 
+    def explain(self, space: Any, key: Array) -> str:
+        """Why nothing was found: how many random architectures meet each limit, and the nearest feasible values.
+
+        Args:
+          space: search space.
+          key: typed key of the draws.
+
+        Returns:
+          the text; empty where nothing is limited.
+        """
+        if self.empty:
+            return ""
+        drawn = np.concatenate(
+            [np.asarray(space.sample(jax.random.fold_in(key, i), _BLOCK)) for i in range(_EXPLAINED // _BLOCK)]
+        )
+        parts = self._parts(space)
+        met = np.stack([part.meets(drawn, None) for part in parts])
+        counts = ", ".join(f"{part.name}: {int(own.sum())}" for part, own in zip(parts, met, strict=True))
+        lines = [f"of {len(drawn)} random architectures so many meet each limit ({counts})"]
+        for cost in COSTS:
+            names = [part.name for part in parts]
+            if _WORDS[cost] in names:
+                others = np.delete(met, names.index(_WORDS[cost]), axis=0).all(0)
+                values = np.unique(costs(space, cost, drawn[others])) if others.any() else np.zeros(0)
+                low, high = self._pair(cost)
+                near = _sides(values, low, high)
+                if near:
+                    text = f"the nearest {_WORDS[cost]} of those that meet the other limits: "
+                    lines.append(text + " and ".join(near))
+        return "; ".join(lines)
+
     def _parts(self, space: Any) -> list[_Part]:
         parts = []
         for cost in COSTS:
@@ -303,7 +338,7 @@ def _check_pair(name: str, low: float | None, high: float | None) -> None:
             raise InputError(f"{end} of {name} is {value!r}; allowed is a finite number, or None for no limit")
     if low is not None and high is not None and low > high:
         raise InputError(
-            f"limits on {name} contradict each other: minimum {low:g}, maximum {high:g}; allowed is a minimum that is "
+            f"limits on {name} contradict each other: minimum {low:.12g}, maximum {high:.12g}; allowed is a minimum that is "
             "no larger than the maximum; do: exchange them, or leave one out"
         )
 
@@ -342,7 +377,12 @@ def _end(value: float | None, otherwise: str) -> str:
 
 def _nearest(values: np.ndarray, low: float | None, high: float | None) -> str:
     """Names the feasible values on both sides of an empty window; values increase."""
+    near = _sides(values, low, high)
+    return f"do: take in the nearest feasible value{'s' if len(near) > 1 else ''}, {' or '.join(near)}"
+
+
+def _sides(values: np.ndarray, low: float | None, high: float | None) -> list[str]:
+    """The nearest value below, and that above a window; values increase."""
     lower = values[values < low] if low is not None else values[:0]
     upper = values[values > high] if high is not None else values[:0]
-    near = [f"{v:.12g}" for v in (*lower[-1:], *upper[:1])]
-    return f"do: take in the nearest feasible value{'s' if len(near) > 1 else ''}, {' or '.join(near)}"
+    return [f"{v:.12g}" for v in (*lower[-1:], *upper[:1])]

@@ -111,7 +111,13 @@ def test_nothing_valid_is_said():
         (lambda: TableObjective.of({"a": 1.0}, "x", weights=[1, 2]), "weights"),
         (lambda: TableObjective.of({"a": 1.0}, "x", weights=[0]), "not 0"),
         (lambda: TableObjective.of({"a": 1.0}, "x", aggregation="sum"), "ranksum"),
+        (lambda: TableObjective.of({"a": None}, "x"), "no number"),
+        (lambda: TableObjective.of(pd.DataFrame({"arch": ["a"], "y": ["b"]}), "y"), "'y' of the table does not hold"),
+        (lambda: TableObjective.of(pd.DataFrame({"arch": ["a"], "y": [1]}), ["y", "y"]), "twice"),
         (lambda: WeightedObjective(()), "no part"),
+        (lambda: search(SPACE, lambda archs: archs.sum(1) * 1j, key=KEY, algorithm="random"), "complex"),
+        (lambda: search(SPACE, len, key=KEY, algorithm="pruning"), "nasjax.search.prune"),
+        (lambda: search(SPACE, len, key=KEY, budget=10**9), "10,000,000"),
         (lambda: search(SPACE, len, key=jax.random.split(KEY)), "one key"),
     ],
 )
