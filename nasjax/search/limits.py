@@ -338,8 +338,8 @@ def _check_pair(name: str, low: float | None, high: float | None) -> None:
             raise InputError(f"{end} of {name} is {value!r}; allowed is a finite number, or None for no limit")
     if low is not None and high is not None and low > high:
         raise InputError(
-            f"limits on {name} contradict each other: minimum {low:.12g}, maximum {high:.12g}; allowed is a minimum that is "
-            "no larger than the maximum; do: exchange them, or leave one out"
+            f"limits on {name} contradict each other: minimum {low:.12g}, maximum {high:.12g}; allowed is a minimum "
+            "that is no larger than the maximum; do: exchange them, or leave one out"
         )
 
 

@@ -106,6 +106,7 @@ def test_nothing_valid_is_said():
         (lambda: search(SPACE, lambda archs: np.zeros((len(archs), 2)), key=KEY, algorithm="random"), "shape"),
         (lambda: search(SPACE, lambda archs: ["a"] * len(archs), key=KEY, algorithm="random"), "no numbers"),
         (lambda: search(SPACE, {"nonsense": 1.0}, key=KEY), "nonsense"),
+        (lambda: search(SPACE, {SPACE.encode(SPACE.all()[:1])[0]: 1.0, "nonsense": 1.0}, key=KEY), "nonsense"),
         (lambda: TableObjective.of({}, "x"), "no row"),
         (lambda: TableObjective.of(pd.DataFrame({"arch": ["a"], "y": [1]}), "x"), "'x'"),
         (lambda: TableObjective.of({"a": 1.0}, "x", weights=[1, 2]), "weights"),
