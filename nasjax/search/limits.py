@@ -182,12 +182,11 @@ class Limits:
             _check_table(space.name, table)
         if hasattr(space, "all") and not self.empty:
             everything = space.all()
-            met = {part.name: part.meets(everything, None) for part in self._parts(space)}
-            if not np.all(list(met.values()), axis=0).any():
-                counts = ", ".join(f"{name}: {int(np.sum(m))}" for name, m in met.items())
+            if not np.all([part.meets(everything, None) for part in self._parts(space)], axis=0).any():
+                counts, near = self._counted(space, everything)
                 raise InputError(
                     f"no architecture of {space.name} meets all limits; of its {len(everything)} so many meet each "
-                    f"({counts}); do: widen the limit that fewest meet"
+                    f"({counts}){near}; do: widen the limit that fewest meet"
                 )
 
     def feasible(self, space: Any, archs: Any) -> np.ndarray:
@@ -271,21 +270,26 @@ class Limits:
         drawn = np.concatenate(
             [np.asarray(space.sample(jax.random.fold_in(key, i), _BLOCK)) for i in range(_EXPLAINED // _BLOCK)]
         )
+        if hasattr(space, "extremes"):
+            drawn = np.concatenate([drawn, np.asarray(space.extremes())])
+        counts, near = self._counted(space, drawn)
+        return f"of {len(drawn)} architectures, random or at the ends, so many meet each limit ({counts}){near}"
+
+    def _counted(self, space: Any, archs: np.ndarray) -> tuple[str, str]:
+        """How many meet each limit; and the costs nearest to a limit among those that meet the others."""
         parts = self._parts(space)
-        met = np.stack([part.meets(drawn, None) for part in parts])
-        counts = ", ".join(f"{part.name}: {int(own.sum())}" for part, own in zip(parts, met, strict=True))
-        lines = [f"of {len(drawn)} random architectures so many meet each limit ({counts})"]
+        met = np.stack([part.meets(archs, None) for part in parts])
+        names = [part.name for part in parts]
+        counts = ", ".join(f"{name}: {int(own.sum())}" for name, own in zip(names, met, strict=True))
+        text = ""
         for cost in COSTS:
-            names = [part.name for part in parts]
             if _WORDS[cost] in names:
-                others = np.delete(met, names.index(_WORDS[cost]), axis=0).all(0)
-                values = np.unique(costs(space, cost, drawn[others])) if others.any() else np.zeros(0)
-                low, high = self._pair(cost)
-                near = _sides(values, low, high)
+                others = archs[np.delete(met, names.index(_WORDS[cost]), axis=0).all(0)]
+                values = np.unique(costs(space, cost, others)) if len(others) else np.zeros(0)
+                near = _sides(values, *self._pair(cost))
                 if near:
-                    text = f"the nearest {_WORDS[cost]} of those that meet the other limits: "
-                    lines.append(text + " and ".join(near))
-        return "; ".join(lines)
+                    text += f"; the nearest {_WORDS[cost]} of those that meet the other limits: {' and '.join(near)}"
+        return counts, text
 
     def _parts(self, space: Any) -> list[_Part]:
         parts = []

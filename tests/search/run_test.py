@@ -127,7 +127,7 @@ def test_limits_that_nothing_meets_together_name_the_nearest_values(monkeypatch)
     counts = np.asarray(space.num_params(space.extremes()))
     middle = float(counts.mean()) + 0.5  # between two numbers of parameters
     limits = Limits(min_params=middle, max_params=middle + 0.25, max_draws=512)
-    with pytest.raises(InputError, match=r"random architectures so many meet .*: \d+ and \d+; do: widen the limits$"):
+    with pytest.raises(InputError, match=r"random or at the ends, so many meet .*: \d+ and \d+; do: widen the limits$"):
         search(space, len_of, key=KEY, algorithm="random", budget=5, limits=limits)
 
 
