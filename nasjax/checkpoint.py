@@ -6,6 +6,8 @@ import contextlib
 import logging
 import os
 import pathlib
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
@@ -90,7 +92,7 @@ class Checkpoints:
         shapes = {name: [array.dtype.name, *array.shape] for name, array in numbered.items()}
         texts = {"meta": dict(meta), "shapes": shapes}
         state, text = ocp.args.StandardSave(numbered), ocp.args.JsonSave(texts)
-        with _clear_errors(self.directory), _quiet():
+        with _uninterrupted(), _clear_errors(self.directory), _quiet():
             self._manager.save(step, args=ocp.args.Composite(state=state, texts=text))
             self._manager.wait_until_finished()
 
@@ -156,6 +158,22 @@ def _clear_errors(directory: pathlib.Path) -> Iterator[None]:
             f"Cannot write the state of the job to {directory}: {error.strerror or error}. Make room or name a "
             "directory that you may write to; what was saved before is kept."
         ) from error
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Puts Ctrl-C off to the end: orbax's threads would complain at length. Another thread never gets it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
+    if asked:
+        signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -65,6 +66,21 @@ def test_a_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="Cannot write"):
         Checkpoints(tmp_path / "file" / "states")
+
+
+def test_an_interrupt_waits_for_the_state(tmp_path, monkeypatch):
+    """Ctrl-C while a state is written: it is whole, then the job stops."""
+    with Checkpoints(tmp_path) as store:
+        save = store._manager.save
+
+        def interrupted(*args, **options):
+            signal.raise_signal(signal.SIGINT)
+            return save(*args, **options)
+
+        monkeypatch.setattr(store._manager, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.save(1, STATE, META)
+        assert store.restore(STATE).step == 1 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_orbax_is_imported_where_it_is_used(root):

@@ -75,8 +75,12 @@ def read(
     own, spelled, run_space = _scores(scores) if scores else (None, {}, None)
     built_in = table in (*proxy_tables.names(), *tables.BUILTIN)
     frame, known, columns, found_space = _table(table, space or run_space or "")
-    target = _target(accuracy, known, frame, table)
+    if space:
+        _check_space(table, frame, space, found_space, built_in=built_in)
     notes: list[str] = []
+    frame = _numeric(frame, table, [*proxies, accuracy], notes)
+    columns = [column for column in columns if column in frame]
+    target = _target(accuracy, known, frame, table)
     mine: list[str] = []
     if own is not None:
         if built_in:
@@ -114,11 +118,34 @@ def _table(name: str, space: str) -> tuple[pd.DataFrame, tuple[str, ...], list[s
         raise InputError(f"--table={name}: {nearest(name, (*proxy_tables.names(), *tables.BUILTIN))} Or a CSV file "
                          "with the column arch.")  # fmt: skip
     frame = accuracies.load(name, space or None)
-    numeric = [c for c in frame.columns if c not in _KEYS and pd.api.types.is_numeric_dtype(frame[c])]
-    other = [c for c in frame.columns if c not in (*_KEYS, *numeric)]
+    return frame, (), [c for c in frame.columns if c not in _KEYS], space
+
+
+def _check_space(name: str, frame: pd.DataFrame, space: str, found_space: str, *, built_in: bool) -> None:
+    """Refuses a table of another space than the one that was named."""
+    if built_in and space != found_space:
+        raise InputError(f"--space={space}: the table {name} is one of {found_space}. Leave --space out.")
+    known = spaces.get_space(space)
+    for text in [] if built_in else frame["arch"]:
+        try:
+            known.decode([text])
+        except InputError as error:
+            raise InputError(f"--space={space}: {name} holds other architectures, {text!r} for one: {error}") from None
+
+
+def _numeric(frame: pd.DataFrame, name: str, needed: Sequence[str], notes: list[str]) -> pd.DataFrame:
+    """The columns of numbers; a proxy that holds something else is an error, other columns are left out."""
+    other = [c for c in frame.columns if c not in _KEYS and not pd.api.types.is_numeric_dtype(frame[c])]
+    for column in other:
+        if column in needed or is_proxy(column):
+            numbers = pd.to_numeric(frame[column], errors="coerce")
+            bad = frame.loc[numbers.isna() & frame[column].notna(), column]
+            example = f", such as {str(bad.iloc[0])!r}" if len(bad) else ""
+            raise InputError(f"{name}: column {column} holds {len(bad)} values that are no numbers{example}. Correct or"
+                             " rename it.")  # fmt: skip
     if other:
-        frame = frame.drop(columns=other)
-    return frame, (), numeric, space
+        notes.append(f"Columns without numbers are left out: {', '.join(other)}.")
+    return frame.drop(columns=other)
 
 
 def _target(asked: str, known: tuple[str, ...], frame: pd.DataFrame, table: str) -> str:

@@ -49,7 +49,7 @@ def check(config: Any, options: Mapping[str, Any]) -> None:
       InputError: an unknown option, a value that is not allowed, or a flag that pruning cannot honour.
     """
     for name in _UNUSED:
-        if getattr(config, name):
+        if getattr(config, name) not in (None, ""):
             raise InputError(f"--{name} is not for --algorithm=pruning, which cuts one supernet down to one"
                              " architecture. Leave it out, or use another algorithm.")
     known = [field.name for field in dataclasses.fields(search.PruneConfig)]

@@ -110,6 +110,8 @@ def main(config: SearchConfig) -> None:
     objective.check(space)
     limits.check(space)
     facts = {"Objective": _goal(config), "Space": space.name, "Algorithm": config.algorithm}
+    if not limits.empty:
+        facts["Limits"] = _limits(config)
     cache = common.enable_compile_cache()
     workdir, console = pathlib.Path(config.workdir), common.stdout()
     with score.claimed(workdir, settings(config, space, objective, limits)) as store:
@@ -320,6 +322,12 @@ def _weights(config: SearchConfig) -> tuple[float, ...]:
         return tuple(float(part) for part in parts)
     except ValueError:
         raise InputError(f"--weights={config.weights}: numbers separated by commas are needed, as in 1,-0.5.") from None
+
+
+def _limits(config: SearchConfig) -> str:
+    names = ("min_params", "max_params", "min_flops", "max_flops", "max_latency")
+    given = {name: getattr(config, name) for name in names if getattr(config, name) is not None}
+    return ", ".join(f"{name} {value:,.12g}" for name, value in given.items())
 
 
 def _goal(config: SearchConfig) -> str:

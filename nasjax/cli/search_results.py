@@ -14,6 +14,7 @@ from rich.table import Table
 
 from nasjax import report
 from nasjax.cli import common
+from nasjax.search.costs import COUNTED
 from nasjax.search.figures import front_figure, graph_figure, progress_figure
 from nasjax.search.result import SearchResult
 from nasjax.types import InputError
@@ -149,17 +150,20 @@ def _front(found: SearchResult, cost: str, theme: Any) -> Any:
 
 
 def _table(found: SearchResult, rows: Any, caption: str) -> report.Table:
+    measured = [name for name in found.costs if name not in COUNTED]
     cells = [
         [
             report.Code(found.encodings[i]),
             number(found.scores[i]),
             f"{int(found.costs['params'][i]):,}",
             f"{int(found.costs['flops'][i]):,}",
+            *(number(found.costs[name][i]) for name in measured),
             str(int(found.generation[i])),
         ]
         for i in rows
     ]
-    return report.Table(["architecture", "score", "parameters", "multiply-adds", "generation"], cells, caption)
+    names = ["architecture", "score", "parameters", "multiply-adds", *measured, "generation"]
+    return report.Table(names, cells, caption)
 
 
 def _finite(value: float) -> float | None:

@@ -115,7 +115,7 @@ class EvolutionConfig:
         if self.mutations + self.crossovers > self.population:
             raise InputError(
                 f"evolution: mutations={self.mutations} and crossovers={self.crossovers} are more than "
-                f"population={self.population}; allowed: at most as many together; do: lower them"
+                f"population={self.population}; allowed: at most as many together; do: lower them, or raise population"
             )
 
 

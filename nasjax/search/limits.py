@@ -12,10 +12,12 @@ import numpy as np
 
 from nasjax.hashing import fingerprint
 from nasjax.search.bounds import COSTS, Bounds, cost_bounds, costs
+from nasjax.search.merging import numbers
 from nasjax.spaces.base import check_key
 from nasjax.types import Array, InputError
 
 _BLOCK = 512  # architectures drawn at a time
+_EXPLAINED = 4096  # architectures behind a message
 _WORDS = {"params": "parameters", "flops": "multiply-adds"}
 
 Predicate = Callable[[np.ndarray], Any]  # population int [n, ...] -> bool [n]
@@ -72,7 +74,7 @@ class TableLimit:
           the limit.
 
         Raises:
-          InputError: no such column.
+          InputError: no such column, or one without numbers.
         """
         missing = [name for name in ("arch", column) if name not in table.columns]
         if missing:
@@ -80,8 +82,10 @@ class TableLimit:
                 f"the table has no column {missing[0]!r}; allowed are {', '.join(map(str, table.columns))}; "
                 "do: check the name"
             )
-        own = table[["arch", column]].dropna()
-        values = dict(zip(own["arch"].tolist(), own[column].astype(float).tolist(), strict=True))
+        pairs = zip(table["arch"].tolist(), numbers(table, column).tolist(), strict=True)
+        values = {arch: value for arch, value in pairs if not math.isnan(value)}
+        if not values:
+            raise InputError(f"column {column!r} of the table holds no number; do: name another column")
         return cls(column, values, minimum, maximum, allow_unknown)
 
     def meets(self, encodings: list[str]) -> np.ndarray:
@@ -178,12 +182,11 @@ class Limits:
             _check_table(space.name, table)
         if hasattr(space, "all") and not self.empty:
             everything = space.all()
-            met = {part.name: part.meets(everything, None) for part in self._parts(space)}
-            if not np.all(list(met.values()), axis=0).any():
-                counts = ", ".join(f"{name}: {int(np.sum(m))}" for name, m in met.items())
+            if not np.all([part.meets(everything, None) for part in self._parts(space)], axis=0).any():
+                counts, near = self._counted(space, everything)
                 raise InputError(
                     f"no architecture of {space.name} meets all limits; of its {len(everything)} so many meet each "
-                    f"({counts}); do: widen the limit that fewest meet"
+                    f"({counts}){near}; do: widen the limit that fewest meet"
                 )
 
     def feasible(self, space: Any, archs: Any) -> np.ndarray:
@@ -252,6 +255,42 @@ class Limits:
         number = int(np.argmin(shares))
         return f"the limit on {parts[number].name} (met by {shares[number]:.2g} of them)"
 
+    def explain(self, space: Any, key: Array) -> str:
+        """Why nothing was found: how many random architectures meet each limit, and the nearest feasible values.
+
+        Args:
+          space: search space.
+          key: typed key of the draws.
+
+        Returns:
+          the text; empty where nothing is limited.
+        """
+        if self.empty:
+            return ""
+        drawn = np.concatenate(
+            [np.asarray(space.sample(jax.random.fold_in(key, i), _BLOCK)) for i in range(_EXPLAINED // _BLOCK)]
+        )
+        if hasattr(space, "extremes"):
+            drawn = np.concatenate([drawn, np.asarray(space.extremes())])
+        counts, near = self._counted(space, drawn)
+        return f"of {len(drawn)} architectures, random or at the ends, so many meet each limit ({counts}){near}"
+
+    def _counted(self, space: Any, archs: np.ndarray) -> tuple[str, str]:
+        """How many meet each limit; and the costs nearest to a limit among those that meet the others."""
+        parts = self._parts(space)
+        met = np.stack([part.meets(archs, None) for part in parts])
+        names = [part.name for part in parts]
+        counts = ", ".join(f"{name}: {int(own.sum())}" for name, own in zip(names, met, strict=True))
+        text = ""
+        for cost in COSTS:
+            if _WORDS[cost] in names:
+                others = archs[np.delete(met, names.index(_WORDS[cost]), axis=0).all(0)]
+                values = np.unique(costs(space, cost, others)) if len(others) else np.zeros(0)
+                near = _sides(values, *self._pair(cost))
+                if near:
+                    text += f"; the nearest {_WORDS[cost]} of those that meet the other limits: {' and '.join(near)}"
+        return counts, text
+
     def _parts(self, space: Any) -> list[_Part]:
         parts = []
         for cost in COSTS:
@@ -303,8 +342,8 @@ def _check_pair(name: str, low: float | None, high: float | None) -> None:
             raise InputError(f"{end} of {name} is {value!r}; allowed is a finite number, or None for no limit")
     if low is not None and high is not None and low > high:
         raise InputError(
-            f"limits on {name} contradict each other: minimum {low:g}, maximum {high:g}; allowed is a minimum that is "
-            "no larger than the maximum; do: exchange them, or leave one out"
+            f"limits on {name} contradict each other: minimum {low:.12g}, maximum {high:.12g}; allowed is a minimum "
+            "that is no larger than the maximum; do: exchange them, or leave one out"
         )
 
 
@@ -342,7 +381,12 @@ def _end(value: float | None, otherwise: str) -> str:
 
 def _nearest(values: np.ndarray, low: float | None, high: float | None) -> str:
     """Names the feasible values on both sides of an empty window; values increase."""
+    near = _sides(values, low, high)
+    return f"do: take in the nearest feasible value{'s' if len(near) > 1 else ''}, {' or '.join(near)}"
+
+
+def _sides(values: np.ndarray, low: float | None, high: float | None) -> list[str]:
+    """The nearest value below, and that above a window; values increase."""
     lower = values[values < low] if low is not None else values[:0]
     upper = values[values > high] if high is not None else values[:0]
-    near = [f"{v:.12g}" for v in (*lower[-1:], *upper[:1])]
-    return f"do: take in the nearest feasible value{'s' if len(near) > 1 else ''}, {' or '.join(near)}"
+    return [f"{v:.12g}" for v in (*lower[-1:], *upper[:1])]

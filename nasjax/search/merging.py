@@ -1,9 +1,10 @@
-"""How the columns of an objective become one score, with weights."""
+"""How the columns of an objective become one score, with weights; numbers of tables."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -67,3 +68,26 @@ def check_weights(names: Sequence[str], kind: str, weights: Sequence[float]) -> 
             f"weights {list(weights)!r} with aggregation {kind!r}; allowed: 1 and -1, or one of "
             f"{', '.join(_WEIGHTED)}; do: change one of both"
         )
+
+
+def numbers(table: Any, name: str) -> np.ndarray:
+    """A column of a table.
+
+    Args:
+      table: pandas table.
+      name: of the column.
+
+    Returns:
+      float64 [n], NaN where there is none.
+
+    Raises:
+      InputError: it holds something else than numbers.
+    """
+    try:
+        found: np.ndarray = table[name].astype("float64").to_numpy()
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"column {name!r} of the table does not hold numbers ({error}); allowed: columns of numbers; do: name "
+            "another one"
+        ) from None
+    return found

@@ -58,9 +58,10 @@ def nsga2(space: Any, config: Nsga2Config) -> Algorithm:
     def ask(key: Array, state: Array, history: History) -> Array:
         keys = jax.random.split(key, 5)
         alive = _members(state, history)
-        goals = _goals(history)
-        front = fronts(goals, alive)
-        distance = crowding(goals, front)
+        index, front, distance = _sorted(history, alive, size)
+        total = alive.shape[0]
+        front = jnp.full((total,), total, jnp.int32).at[index].set(front, mode="drop")
+        distance = jnp.zeros((total,), distance.dtype).at[index].set(distance, mode="drop")
         draws = jax.random.categorical(keys[0], jnp.where(alive, 0.0, -jnp.inf), shape=(2, 2, size))
         left, right = draws[0], draws[1]  # two tournaments of two a child
         wins = (front[left] < front[right]) | ((front[left] == front[right]) & (distance[left] >= distance[right]))
@@ -72,10 +73,9 @@ def nsga2(space: Any, config: Nsga2Config) -> Algorithm:
     @jax.jit
     def tell(state: Array, history: History) -> Array:
         alive = _members(state, history) | (history.generation == history.generation.max())
-        goals = _goals(history)
-        front = fronts(goals, alive)
-        order = jnp.lexsort((jnp.arange(len(front)), -crowding(goals, front), front))[:size]
-        return jnp.where(alive[order], order, -1).astype(jnp.int32)
+        index, front, distance = _sorted(history, alive, 2 * size)
+        order = index[jnp.lexsort((index, -distance, front))[:size]]
+        return jnp.where(order < alive.shape[0], order, -1).astype(jnp.int32)
 
     return Algorithm("nsga2", dataclasses.asdict(config), size, size, init, ask, tell)
 
@@ -84,6 +84,17 @@ def _members(state: Array, history: History) -> Array:
     """Survivors by number, -1 for none, to bool [N]."""
     there = jnp.where(state >= 0, state, history.scores.shape[0])
     return jnp.zeros(history.scores.shape, bool).at[there].set(True, mode="drop")
+
+
+def _sorted(history: History, alive: Array, most: int) -> tuple[Array, Array, Array]:
+    """The living, at most ``most``: their numbers (N for none), fronts and crowding distances, each [most].
+
+    Time and memory grow with the square of ``most``, not of all that a search scores.
+    """
+    (index,) = jnp.nonzero(alive, size=most, fill_value=alive.shape[0])
+    goals = _goals(history)[index]
+    front = fronts(goals, index < alive.shape[0])
+    return index, front, crowding(goals, front)
 
 
 def _goals(history: History) -> Array:

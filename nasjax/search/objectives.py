@@ -15,10 +15,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from nasjax.hashing import fingerprint
-from nasjax.search.merging import check_weights, merge
+from nasjax.search.merging import check_weights, merge, numbers
 from nasjax.types import InputError
 
 Progress = Callable[[int, int], None]
+_CHECKED = 256  # rows of a table whose encodings are checked
 
 
 class Outcome(NamedTuple):
@@ -142,6 +143,8 @@ class FunctionObjective:
         begin = time.perf_counter()
         found = self.function(archs)
         try:
+            if np.iscomplexobj(found):
+                raise TypeError("they are complex")
             values = np.asarray(found, np.float64)
         except (TypeError, ValueError) as error:
             raise InputError(f"objective {self.names[0]} gave no numbers ({error}); allowed: numbers [n]") from None
@@ -201,11 +204,18 @@ class TableObjective:
           the objective.
 
         Raises:
-          InputError: no such column.
+          InputError: no such column, one twice, or one that does not hold numbers.
         """
         names = (columns,) if isinstance(columns, str) else tuple(columns)
+        if len(set(names)) < len(names):
+            raise InputError(f"columns {', '.join(map(repr, names))}: one is there twice; do: name each once")
         if isinstance(table, Mapping):
-            values = {str(arch): (float(value),) for arch, value in table.items()}
+            try:
+                values = {str(arch): (float(value),) for arch, value in table.items()}
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"the table has a value that is no number ({error}); allowed: encoding -> number; do: correct it"
+                ) from None
             return cls(values, names, tuple(weights), aggregation)
         missing = [name for name in ("arch", *names) if name not in table.columns]
         if missing:
@@ -213,7 +223,7 @@ class TableObjective:
                 f"the table has no column {missing[0]!r}; allowed are {', '.join(map(str, table.columns))}; do: check "
                 "the name"
             )
-        rows = table[list(names)].to_numpy(np.float64).tolist()
+        rows = np.stack([numbers(table, name) for name in names], 1).tolist()
         return cls(dict(zip(table["arch"].tolist(), rows, strict=True)), names, tuple(weights), aggregation)
 
     def describe(self) -> dict[str, Any]:
@@ -223,15 +233,18 @@ class TableObjective:
                 "values": fingerprint(content)}  # fmt: skip
 
     def check(self, space: Any) -> None:
-        """Refuses a table in another encoding."""
-        first = next(iter(self.values))
+        """Refuses a table in another encoding; of a long one, every n-th row is looked at."""
+        for text in list(self.values)[:: -(-len(self.values) // _CHECKED)]:
+            self._check_row(space, text)
+
+    def _check_row(self, space: Any, text: str) -> None:
         try:
-            known = space.encode(space.decode([first]))[0]
+            known = space.encode(space.decode([text]))[0]
         except InputError as error:
-            raise InputError(f"the table's architecture {first!r} is none of {space.name}: {error}") from None
-        if known != first:
+            raise InputError(f"the table's architecture {text!r} is none of {space.name}: {error}") from None
+        if known != text:
             raise InputError(
-                f"the table writes {first!r} for the architecture {known!r} of {space.name}; allowed: official "
+                f"the table writes {text!r} for the architecture {known!r} of {space.name}; allowed: official "
                 "encodings; do: take space.encode(space.decode(...)) of its column"
             )
 

@@ -18,6 +18,9 @@ from nasjax.search.merging import check_weights, merge
 from nasjax.search.objectives import Outcome, Progress, joined
 from nasjax.search.selection import Selection
 from nasjax.spaces.base import check_key
+from nasjax.types import InputError
+
+_RUN = ("engine", "batching", "chunk", "devices", "precision", "store", "profile_archs")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,6 +77,12 @@ class ProxyObjective:
           InputError: an unknown proxy or option, or weights that do not fit.
         """
         check_key(key)
+        unknown = [name for name in run if name not in _RUN]
+        if unknown:
+            raise InputError(
+                f"{unknown[0]!r} is no option of nasjax.score; allowed: {', '.join(_RUN)}; do: leave it out, or check "
+                "the name"
+            )
         chosen = registry.parse(proxies, preset=preset, space=space)
         given = tuple(float(w) for w in weights) or (1.0,) * len(chosen)
         check_weights([p.label for p in chosen], aggregation, given)
@@ -134,14 +143,14 @@ class ProxyObjective:
     def evaluate(self, space: Any, archs: np.ndarray, *, progress: Progress | None = None) -> Outcome:
         """Scores a population."""
         single, names = self._expanded
-        asked = [self._resolved.get((p.name, p.options), p) for p in single]
+        asked = [self._resolved.get((space, p.name, p.options), p) for p in single]
         found = score(space, archs, self.batches, asked, key=self.key, progress=progress, **self.run)
         own = list(found.scores)  # in the order of the proxies, as names are
         for proxy, name in zip(single, own, strict=True):
             if name in found.intervals:  # the interval of layers is found once a search, not once a generation
                 config = LswagConfig(**dict(proxy.options))
                 config = dataclasses.replace(config, interval=found.intervals[name].interval)
-                self._resolved[proxy.name, proxy.options] = from_config(config, name=proxy.name)
+                self._resolved[space, proxy.name, proxy.options] = from_config(config, name=proxy.name)
         columns = np.stack([np.where(found.valid[n], found.scores[n], _marked(found.scores[n])) for n in own], 1)
         bad = {n: ~found.valid[n] for n in own}
         reasons = [joined(found.reasons[n][i] for n in own if bad[n][i]) for i in range(len(archs))]

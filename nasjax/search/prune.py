@@ -110,6 +110,11 @@ def prune(
       Chen et al., TE-NAS, ICLR 2021; code VITA-Group/TENAS studied. L-SWAG, CVPR 2025, Section 4 (LIBRA-NAS).
     """
     check_key(key)
+    if "limits" in run:
+        raise InputError(
+            "prune takes no limits: it cuts one supernet down to one architecture; do: leave them out, or search by "
+            "nasjax.search.evolve"
+        )
     config = PruneConfig() if config is None else config
     if not hasattr(space, "masked"):
         raise InputError(
@@ -185,7 +190,9 @@ def _run(
     choice = masked.choice
     state, before = pruning.init(choice, config, len(goal.objective.names)), 0.0
     if store is not None and store.steps():
-        check_same(described, store.newest_meta().get("search", {}), str(store.directory))
+        meta = store.newest_meta()
+        if meta:  # otherwise nothing can be read, which ``restore`` says
+            check_same(described, meta.get("search", {}), str(store.directory))
         saved = store.restore(state)
         assert saved is not None
         state, before = PruneState(*saved.arrays), float(saved.meta["elapsed"])

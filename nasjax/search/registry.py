@@ -40,6 +40,8 @@ def config(name: str, **options: Any) -> Any:
     Raises:
       InputError: unknown name or option (the nearest are offered), or a value that is not allowed.
     """
+    if name == "pruning":
+        raise InputError("algorithm 'pruning' cuts a supernet down; do: call nasjax.search.prune")
     if name not in _ALGORITHMS:
         raise InputError(f"algorithm {name!r} is unknown; allowed: {', '.join(names())}; do: {_nearest(name, names())}")
     kind = _ALGORITHMS[name][0]

@@ -26,6 +26,8 @@ from nasjax.types import InputError, PyTree
 
 DUPLICATES = ("canonical", "encoding")
 BUDGET = 1000
+_PROBED = 256  # architectures that tell whether the objective knows all
+_MOST = 10_000_000  # architectures that a search keeps in memory
 
 
 def search(
@@ -162,7 +164,8 @@ def _run(setting: _Setting, key: jax.Array, store: Checkpoints | None, progress:
     space, algorithm, budget = setting.space, setting.algorithm, setting.budget
     init_key, loop_key = jax.random.split(key)
     genes = np.asarray(space.sample(init_key, 1)).shape[1]
-    memory = Memory.empty(budget, genes, len(setting.objective.names), len(setting.costs.names))
+    room = min(budget, len(space.all())) if hasattr(space, "all") else budget
+    memory = Memory.empty(room, genes, len(setting.objective.names), len(setting.costs.names))
     state = _State(algorithm.init(init_key), 0, 0.0)
     if store is not None:
         state, memory = _restored(setting, store, state, memory)
@@ -194,12 +197,19 @@ def _run(setting: _Setting, key: jax.Array, store: Checkpoints | None, progress:
         if progress is not None:
             progress(memory.count, budget)
     if not memory.count:
-        setting.limits.check(space)
-        raise InputError(
-            f"no architecture of {space.name} within the limits was found that the objective knows; do: widen the "
-            "limits, or check the objective's table"
-        )
+        raise InputError(_nothing(setting, init_key))
     return _result(setting, memory, scores, state.elapsed, stopped)
+
+
+def _nothing(setting: _Setting, key: jax.Array) -> str:
+    """Why a search found no architecture to score."""
+    space = setting.space
+    why = setting.limits.explain(space, key)
+    text = f"no architecture of {space.name} within the limits was found"
+    text += f"; {why}; do: widen the limits" if why else "; do: widen the limits"
+    if not setting.objective.feasible(space, np.asarray(space.sample(key, _PROBED))).all():
+        text += ", or check the table of the objective, which lacks architectures"
+    return text
 
 
 def _ask(algorithm: Algorithm, state: PyTree, history: Any) -> Callable[[jax.Array], Any]:
@@ -226,12 +236,13 @@ def _members(space: Any, archs: np.ndarray) -> np.ndarray:
 
 def _checked_budget(algorithm: Algorithm, budget: int | None) -> int:
     chosen = budget if budget is not None else algorithm.default_budget or BUDGET
-    if isinstance(chosen, bool) or not isinstance(chosen, int) or chosen < 1:
-        raise InputError(f"budget={budget!r}; allowed: a whole number of at least 1 architecture; do: change it")
+    if isinstance(chosen, bool) or not isinstance(chosen, int) or not 1 <= chosen <= _MOST:
+        raise InputError(f"budget={budget!r}; allowed: a whole number of 1 to {_MOST:,} architectures; do: change it")
     if chosen < algorithm.least_budget:
+        names = ", ".join(n for n in ("population", "mutations", "crossovers", "sample") if n in algorithm.options)
         raise InputError(
             f"budget={chosen} is smaller than the first population of {algorithm.name}, {algorithm.least_budget}; "
-            "allowed: at least as many; do: raise the budget, or lower the option population"
+            f"allowed: at least as many; do: raise the budget, or lower what makes a generation: {names}"
         )
     return chosen
 
@@ -244,7 +255,9 @@ def _restored(setting: _Setting, store: Checkpoints, state: _State, memory: Memo
     """
     if not store.steps():
         return state, memory
-    check_same(setting.described, store.newest_meta().get("search", {}), str(store.directory))
+    meta = store.newest_meta()
+    if meta:  # otherwise nothing can be read, which ``restore`` says
+        check_same(setting.described, meta.get("search", {}), str(store.directory))
     saved = store.restore((state.algorithm, memory.arrays()))
     assert saved is not None
     own, arrays = saved.arrays

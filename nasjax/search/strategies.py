@@ -128,7 +128,7 @@ def es(space: Any, config: EsConfig) -> Algorithm:
     @jax.jit
     def tell(state: EsState, history: History) -> EsState:
         own = (history.generation == history.generation.max()) & history.proposed
-        utilities = _utilities(history.scores, own)
+        utilities = _utilities(history.scores, own, config.batch)
         chosen = jax.vmap(genes.encode)(history.archs)
 
         def loss(logits: Array) -> Array:
@@ -147,9 +147,12 @@ def es(space: Any, config: EsConfig) -> Algorithm:
     return Algorithm("es", options, 0, config.batch, init, ask, tell, closed=genes.closed)
 
 
-def _utilities(scores: Array, own: Array) -> Array:
-    """Ranks within a generation, scaled to [-1/2, 1/2] with mean 0: float [N], 0 for others."""
-    below = ((scores[None] < scores[:, None]) & own[None]).sum(1)
-    equal = ((scores[None] == scores[:, None]) & own[None]).sum(1)
+def _utilities(scores: Array, own: Array, most: int) -> Array:
+    """Ranks within a generation of at most ``most``, scaled to [-1/2, 1/2] with mean 0: float [N], 0 for others."""
+    (index,) = jnp.nonzero(own, size=most, fill_value=own.shape[0])
+    values, there = scores[index], index < own.shape[0]
+    below = ((values[None] < values[:, None]) & there[None]).sum(1)
+    equal = ((values[None] == values[:, None]) & there[None]).sum(1)
     rank = below + (equal - 1) / 2
-    return jnp.where(own, rank / jnp.maximum(own.sum() - 1, 1) - 0.5, 0.0)
+    utilities = rank / jnp.maximum(own.sum() - 1, 1) - 0.5
+    return jnp.zeros(own.shape, utilities.dtype).at[index].set(utilities, mode="drop")

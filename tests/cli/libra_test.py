@@ -139,7 +139,8 @@ def test_own_table_with_an_unknown_proxy_gives_no_selection(tmp_path, capsys):
     flags = (f"--workdir={tmp_path / 'out'}", f"--table={file}", "--accuracy=top1", "--bootstrap=0", "--bias=nwot")
     run(*flags)
     err = " ".join(capsys.readouterr().err.split())
-    assert "none of these names: mine" in err and "No selection.json: mine is no proxy of nasjax" in err
+    assert "none of these names: mine" in err and "Columns without numbers are left out: note." in err
+    assert "No selection.json: mine is no proxy of nasjax" in err
     assert not (tmp_path / "out" / "selection.json").exists() and (tmp_path / "out" / "report.html").exists()
 
 
@@ -171,6 +172,9 @@ def test_sample_and_held_out_architectures(tmp_path, capsys):
         (("--workdir=OUT", "--scores=EMPTY"), "No score store in"),
         (("--workdir=OUT", "--scores=OTHER"), "none of the 30 architectures is in the table"),
         (("--workdir=OUT", "--table=nasbench201"), "holds no scores beside cifar10_test"),
+        (("--workdir=OUT", "--space=darts"), "nasbench201_cifar10 is one of nasbench201"),
+        (("--workdir=OUT", "--table=MINE", "--accuracy=top1", "--space=darts"), "holds other architectures, '"),
+        (("--workdir=OUT", "--table=WORDS", "--accuracy=top1"), "column nwot holds 1 values .* such as 'bad'"),
         (("--workdir=SCORED",), "holds a run of another command"),
     ],
 )
@@ -179,7 +183,8 @@ def test_bad_input_says_what_to_do(tmp_path, scored, flags, message):
     holes[3] = np.nan
     mine = write(tmp_path / "mine.csv", top1=np.arange(30.0), nwot=np.arange(30.0) % 7, holes=holes, flat=np.ones(30))
     other = write(tmp_path / "other.csv", zico=np.arange(30.0))
-    words = {"OUT": tmp_path / "out", "MINE": mine, "OTHER": other, "SCORED": scored, "EMPTY": tmp_path}
+    bad = write(tmp_path / "words.csv", top1=np.arange(30.0), nwot=["1"] * 29 + ["bad"], swap=np.arange(30.0))
+    words = {"WORDS": bad, "OUT": tmp_path / "out", "MINE": mine, "OTHER": other, "SCORED": scored, "EMPTY": tmp_path}
     for word, value in words.items():
         flags = [flag.replace(word, str(value)) for flag in flags]
     with pytest.raises(InputError, match=message):

@@ -169,7 +169,7 @@ BAD = {
     "negative population": (["--algorithm_options=population=-5"], ["population=-5", "at least 1"]),
     "budget below a population": (["--budget=7"], ["budget=7", "8"]),
     "negative budget": (["--budget=-1"], ["--budget=-1", "at least 1"]),
-    "contradictory limits": (["--min_params=9e6", "--max_params=1e6"], ["9e+06", "1e+06"]),
+    "contradictory limits": (["--min_params=9e6", "--max_params=1e6"], ["9000000", "1000000"]),
     "impossible limits": (["--min_params=1e12"], ["min_params=", "nearest feasible"]),
     "negative limit": (["--max_flops=-1"], ["--max_flops=-1"]),
     "unknown proxy": (["--proxies=nwott"], ["nwott", "nwot"]),

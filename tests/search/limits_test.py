@@ -163,6 +163,10 @@ def test_bad_tables_and_predicates():
     assert dict(TableLimit.of(frame, "ms").values) == {"a": 1.0}
     with pytest.raises(InputError, match="no column 'latency'; allowed are arch, ms"):
         TableLimit.of(frame, "latency")
+    with pytest.raises(InputError, match="'arch' of the table does not hold numbers"):
+        TableLimit.of(frame, "arch")
+    with pytest.raises(InputError, match="'none' of the table holds no number"):
+        TableLimit.of(frame.assign(none=np.nan), "none")
     with pytest.raises(InputError, match="limit 'ms': values=dict of 0 entries"):
         TableLimit("ms", {})
     with pytest.raises(InputError, match="limits on ms contradict"):

@@ -6,7 +6,7 @@ import pytest
 
 import nasjax
 from nasjax.proxies import passes
-from nasjax.search import PruneConfig, Selection, prune, pruning
+from nasjax.search import Limits, PruneConfig, Selection, prune, pruning
 from nasjax.search.prune import _criterion
 from nasjax.types import InputError
 
@@ -121,6 +121,10 @@ def test_what_does_not_fit_is_refused(batches):
         prune(other, "nwot", batches, key=KEY)
     with pytest.raises(InputError, match=r"wrcor: .* needs responses\(\), which the space 'nasbench201_supernet' does"):
         prune(SPACE, "nwot,wrcor", batches, key=KEY)
+    with pytest.raises(InputError, match="prune takes no limits"):
+        prune(SPACE, "nwot", batches, key=KEY, limits=Limits(max_params=1e6))
+    with pytest.raises(InputError, match="'chunks' is no option of nasjax.score; allowed: engine"):
+        prune(SPACE, "nwot", batches, key=KEY, chunks=2)
     with pytest.raises(InputError, match="criterion 3; allowed: a Selection, or names"):
         prune(SPACE, 3, batches, key=KEY)
     with pytest.raises(InputError, match="Unknown proxy 'nwott'"):

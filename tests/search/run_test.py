@@ -22,6 +22,10 @@ class NamedInterval(NamedTuple):
     interval: tuple[int, int]
 
 
+def len_of(archs):
+    return archs.sum(1)
+
+
 @pytest.fixture(scope="module")
 def batches():
     return nasjax.data.load("noise", batch_size=4, num_batches=2, image_size=8)
@@ -104,6 +108,34 @@ def test_a_search_goes_on_with_its_own_settings_alone(tmp_path):
     again = search(SPACE, first, **settings)
     np.testing.assert_array_equal(again.archs, found.archs)
     assert again.elapsed == found.elapsed
+
+
+def test_a_state_that_cannot_be_read_is_said(tmp_path):
+    settings = {"key": KEY, "algorithm": "random", "budget": 10, "batch": 5, "checkpoints": tmp_path}
+    search(SPACE, len_of, **settings)
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"x")
+    with pytest.raises(InputError, match="no state in .* can be read"):
+        search(SPACE, len_of, **settings)
+
+
+def test_limits_that_nothing_meets_together_name_the_nearest_values(monkeypatch):
+    """Each can be met, both cannot; the space is too large to be listed."""
+    monkeypatch.setattr("nasjax.search.limits._EXPLAINED", 512)
+    space = nasjax.get_space("darts", channels=4, cells=2, image_size=16)
+    counts = np.asarray(space.num_params(space.extremes()))
+    middle = float(counts.mean()) + 0.5  # between two numbers of parameters
+    limits = Limits(min_params=middle, max_params=middle + 0.25, max_draws=512)
+    with pytest.raises(InputError, match=r"random or at the ends, so many meet .*: \d+ and \d+; do: widen the limits$"):
+        search(space, len_of, key=KEY, algorithm="random", budget=5, limits=limits)
+
+
+@pytest.mark.parametrize(("algorithm", "option"), [("nsga2", "population"), ("es", "batch")])
+def test_a_budget_beyond_the_space_takes_no_more_memory(algorithm, option):
+    table = {text: float(i) for i, text in enumerate(SPACE.encode(SPACE.sample(KEY, 9)))}
+    found = search(SPACE, table, key=KEY, algorithm=algorithm, budget=9_000_000, **{option: 4})
+    assert "no other architecture" in found.stopped and len(found.scores) <= 9
 
 
 def test_scores_in_the_store_are_not_computed_again(batches, tmp_path):
