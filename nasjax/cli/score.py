@@ -262,7 +262,8 @@ def claimed(workdir: pathlib.Path, config: dict[str, Any]) -> Iterator[records.S
             try:
                 yield store
             finally:
-                new = new and store.is_empty()
+                saved = any((workdir / "checkpoints").glob("[0-9]*"))  # of a search
+                new = new and store.is_empty() and not saved
     except BaseException:
         if new:
             (workdir / records.CONFIG_FILENAME).unlink(missing_ok=True)
