@@ -79,14 +79,13 @@ def read(
         _check_space(table, frame, space, found_space, built_in=built_in)
     notes: list[str] = []
     frame = _numeric(frame, table, [*proxies, accuracy], notes)
-    columns = [column for column in columns if column in frame]
     target = _target(accuracy, known, frame, table)
+    columns = [column for column in columns if column in frame and column != target]
     mine: list[str] = []
     if own is not None:
         if built_in:
             frame = _encoded(frame, found_space)
         frame, columns, mine = _joined(frame, target, columns, own, prefer, notes)
-    columns = [column for column in columns if column != target]
     params = next((column for column in columns if proxy_name(column) == "params"), None)
     used = _chosen(proxies, columns)
     if not used:

@@ -255,12 +255,12 @@ class Limits:
         number = int(np.argmin(shares))
         return f"the limit on {parts[number].name} (met by {shares[number]:.2g} of them)"
 
-    def explain(self, space: Any, key: Array) -> str:
+    def explain(self, key: Array, space: Any) -> str:
         """Why nothing was found: how many random architectures meet each limit, and the nearest feasible values.
 
         Args:
-          space: search space.
           key: typed key of the draws.
+          space: search space.
 
         Returns:
           the text; empty where nothing is limited.

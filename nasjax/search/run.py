@@ -204,7 +204,7 @@ def _run(setting: _Setting, key: jax.Array, store: Checkpoints | None, progress:
 def _nothing(setting: _Setting, key: jax.Array) -> str:
     """Why a search found no architecture to score."""
     space = setting.space
-    why = setting.limits.explain(space, key)
+    why = setting.limits.explain(key, space)
     text = f"no architecture of {space.name} within the limits was found"
     text += f"; {why}; do: widen the limits" if why else "; do: widen the limits"
     if not setting.objective.feasible(space, np.asarray(space.sample(key, _PROBED))).all():

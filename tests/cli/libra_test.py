@@ -107,6 +107,12 @@ def test_a_store_of_another_machine_and_preferred_scores(tmp_path, capsys):
     assert "counted by nasbench201" in capsys.readouterr().err
     biases = {r["proxy"]: r["bias"] for r in json.loads((tmp_path / "b" / "result.json").read_text())["choice"]}
     assert biases["jacob_cov"] == pytest.approx(1)
+    # The same from a file.
+    file = tmp_path / "accuracies.csv"
+    rows[["arch", "cifar10_valid"]].to_csv(file, index=False)
+    run(f"--workdir={tmp_path / 'c'}", *flags, f"--table={file}", "--accuracy=cifar10_valid", "--space=nasbench201")
+    choice = {r["proxy"]: r for r in json.loads((tmp_path / "c" / "result.json").read_text())["choice"]}
+    assert set(choice) == {"zico", "jacob_cov"} and choice["zico"]["spearman"] == pytest.approx(1)
 
 
 def test_a_store_tells_how_its_proxies_were_scored(tmp_path, capsys):
