@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from nasjax.types import Array, InputError, LayerTable, Output, PyTree, Tap, Var
 
 
 @dataclasses.dataclass(frozen=True)
-class TransNas(Classifier, OneProgram):
+class TransNas(Classifier, OneProgram, abc.ABC):
     """Base of the two spaces; see `nasjax.spaces.base.SearchSpace` for the functions.
 
     Attributes:
@@ -105,8 +106,9 @@ class TransNas(Classifier, OneProgram):
         return heads.plan(self._task, features, self.channels, self.num_classes)
 
     @property
+    @abc.abstractmethod
     def _sizes(self) -> Any:
-        raise NotImplementedError
+        """Static sizes of the network."""
 
     def _traced(self, arch: Array) -> Array:
         return jnp.asarray(arch)

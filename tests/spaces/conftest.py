@@ -44,10 +44,33 @@ def transposed_conv(x, w):
     return out[:, 1 : 1 + 2 * height, 1 : 1 + 2 * width]
 
 
+def depthwise(x, w, stride, dilation):
+    """Depthwise convolution, padded by half of the dilated kernel."""
+    pad = w.shape[0] // 2 * dilation
+    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    size = (x.shape[1] - 2 * pad - 1) // stride + 1
+    last = stride * (size - 1) + 1
+    return sum(
+        x[:, i * dilation : i * dilation + last : stride, j * dilation : j * dilation + last : stride] * w[i, j, 0]
+        for i in range(w.shape[0])
+        for j in range(w.shape[1])
+    )
+
+
+def pool(x, kind, stride):
+    """3x3 pooling; the average is over the pixels that are there."""
+    x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=np.nan)
+    size = range(0, x.shape[1] - 2, stride)
+    reduce = np.nanmax if kind == "max_pool_3x3" else np.nanmean
+    return np.stack([np.stack([reduce(x[:, i : i + 3, j : j + 3], (1, 2)) for j in size], 1) for i in size], 1)
+
+
 @pytest.fixture(scope="session")
 def plain():
     """The layers above."""
-    return types.SimpleNamespace(norm=norm, conv=conv, transposed_conv=transposed_conv)
+    return types.SimpleNamespace(
+        norm=norm, conv=conv, transposed_conv=transposed_conv, depthwise=depthwise, pool=pool
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)

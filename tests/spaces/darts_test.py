@@ -71,26 +71,6 @@ def data():
 # The network by an independent, plain walk through the official modules.
 
 
-def depthwise(x, w, stride, dilation):
-    pad = w.shape[0] // 2 * dilation
-    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    size = (x.shape[1] - 2 * pad - 1) // stride + 1
-    last = stride * (size - 1) + 1
-    return sum(
-        x[:, i * dilation : i * dilation + last : stride, j * dilation : j * dilation + last : stride] * w[i, j, 0]
-        for i in range(w.shape[0])
-        for j in range(w.shape[1])
-    )
-
-
-def pool(x, kind, stride):
-    """3x3 pooling; the average is over the pixels that are there."""
-    x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=np.nan)
-    size = range(0, x.shape[1] - 2, stride)
-    reduce = np.nanmax if kind == "max_pool_3x3" else np.nanmean
-    return np.stack([np.stack([reduce(x[:, i : i + 3, j : j + 3], (1, 2)) for j in size], 1) for i in size], 1)
-
-
 class Official:
     """Modules of the DARTS code by name, out of a space's own variables."""
 
@@ -126,12 +106,12 @@ class Official:
                 return x
             return self.norm(self.relu_conv(x, f"{name}.conv_1", f"{name}.conv_2"), f"{name}.bn")
         if op.endswith("pool_3x3"):
-            y = pool(x, op, stride)
+            y = self.plain.pool(x, op, stride)
             return self.norm(y, f"{name}.1") if self.space.variant == "naslib" else y
         for start in (0, 4) if op.startswith("sep") else (0,):
             w = self.tensor(f"{name}.op.{start + 1}.weight")
             assert w.shape[0] == int(op[-1])
-            x = depthwise(np.maximum(x, 0), w, stride, 2 if op.startswith("dil") else 1)
+            x = self.plain.depthwise(np.maximum(x, 0), w, stride, 2 if op.startswith("dil") else 1)
             x = x @ self.tensor(f"{name}.op.{start + 2}.weight")[0, 0]
             x, stride = self.norm(x, f"{name}.op.{start + 3}"), 1
         return x
