@@ -27,13 +27,7 @@ SHALLOW, MIXED, FULL, NARROW = SPACE.decode(
     [(1, 1.5, 2, 8), (2, 2.0, 1.5, 1, 2, 8), (2, 2.0, 2.0, 2, 2, 8), (2, 1.5, 2.0, 2, 1, 6)]
 )
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what these tests spend their time on
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double():
-    """Everything here is in float64."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import types
 
 import chex
+import jax
 import numpy as np
 import pytest
 
@@ -71,6 +72,13 @@ def plain():
     return types.SimpleNamespace(
         norm=norm, conv=conv, transposed_conv=transposed_conv, depthwise=depthwise, pool=pool
     )
+
+
+@pytest.fixture(scope="module")
+def double():
+    """Everything in the module is in float64."""
+    with jax.enable_x64(True):
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

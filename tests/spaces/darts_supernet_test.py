@@ -26,13 +26,7 @@ OTHER = [
     ("sep_conv_3x3", 2), ("skip_connect", 3), ("avg_pool_3x3", 4), ("sep_conv_5x5", 1),
 ]  # fmt: skip
 ARCHS = SPACE.decode([{"normal": CELL, "reduce": OTHER}, {"normal": OTHER, "reduce": CELL}])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double():
-    """Everything here is in float64."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.fixture(scope="module")

@@ -39,13 +39,7 @@ OTHER = {
 GENOTYPES = (MIXED, OTHER)
 ARCHS = SPACE.decode(GENOTYPES)
 NORMAL_OF = {arch.tobytes(): genotype["normal"] for arch, genotype in zip(ARCHS, GENOTYPES, strict=True)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double():
-    """Everything here is in float64."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def shaken(space, arch):

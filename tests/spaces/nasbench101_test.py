@@ -25,13 +25,7 @@ BARE = ([[0, 1], [0, 0]], [])
 CELLS = (TWO, POOLED, WIDEST, BARE)
 ARCHS = np.stack([SPACE.decode([cell])[0] for cell in CELLS])
 BOUND = SPACE.bind("branches=2")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double():
-    """Everything here is in float64."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def shaken(space, arch):

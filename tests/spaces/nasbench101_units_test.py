@@ -9,13 +9,7 @@ from nasjax import nn
 from nasjax.spaces.nasbench101_units import Unit, UnitConfig, unit
 
 CONFIG = UnitConfig("batch", "highest", ("none", "kernel", "centre", "pool"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double():
-    """Everything here is in float64."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.fixture(scope="module")

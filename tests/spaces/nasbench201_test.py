@@ -25,13 +25,7 @@ UNREAD = np.array([3, 3, 0, 1, 0, 2], np.int32)  # node 1 is fed and leads nowhe
 UNFED = np.array([0, 3, 2, 1, 0, 2], np.int32)  # node 1 is read and fed by nothing
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is what these tests spend their time on
 ARCHS = (MIXED, FULL, UNREAD, UNFED, np.array([1, 4, 1, 4, 1, 1], np.int32))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double():
-    """Everything here is in float64."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,7 @@ QUICK = {"xla_backend_optimization_level": 0}  # compiling is what these tests s
 MIXED = np.array([0, 1, 2, 0, 1, 1, 2, 0], np.int32)
 OTHER = np.array([1, 0, 0, 2, 2, 0, 0, 1], np.int32)
 LAYERS = ((2, 4, 2), (4, 4, 1), (4, 8, 2), (8, 8, 1), (8, 8, 1), (8, 16, 2), (16, 16, 1), (16, 16, 1))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double():
-    """Everything here is in float64."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.fixture(scope="module")

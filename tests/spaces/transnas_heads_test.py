@@ -10,13 +10,7 @@ from nasjax.spaces import transnas_heads as heads
 from nasjax.spaces import transnas_tasks as tasks
 
 SEGMENTATION, GENERATIVE = tasks.get("segmentsemantic"), tasks.get("normal")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double():
-    """Everything here is in float64."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def test_official_widths():

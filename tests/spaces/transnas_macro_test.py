@@ -18,13 +18,7 @@ SPACE = TransNasMacro(channels=2, num_classes=4, image_size=64)
 CODES = ("1234", "444111", "2232", "133134")
 ARCHS = SPACE.decode(list(CODES))
 QUICK = {"xla_backend_optimization_level": 0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double():
-    """Everything here is in float64."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.fixture(scope="module")

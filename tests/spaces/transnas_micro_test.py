@@ -23,13 +23,7 @@ FULL = np.array([3, 2, 3, 1, 2, 3], np.int32)
 UNREAD = np.array([3, 3, 0, 1, 0, 2], np.int32)  # node 1 is fed and leads nowhere
 ARCHS = (MIXED, FULL, UNREAD, np.array([1, 1, 1, 1, 1, 1], np.int32))
 QUICK = {"xla_backend_optimization_level": 0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double():
-    """Everything here is in float64."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.fixture(scope="module")

@@ -18,13 +18,7 @@ ARGS = units.NormArgs(*rng.uniform(0.5, 1.5, (4, 4)))
 CONVS = units.Convs("highest", SHAPES, rectify=True, passes=False)
 NORMS = units.Norms("batch", STATES)
 QUICK = {"xla_backend_optimization_level": 0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def double():
-    """Everything here is in float64."""
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.fixture(scope="module")
