@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import nasjax.data
-from nasjax.data import SphericalConfig, load_dataset, readers, spherical
+from nasjax.data import Dataset, SphericalConfig, load_dataset, readers, spherical
 from nasjax.types import InputError
 
 
@@ -167,12 +167,23 @@ def test_bad_numbers(npz):
             load_dataset(npz[0], **{option: 0})
 
 
-def test_errors_of_threads_come_as_they_are():
-    def square(value):
-        if value == 7:
-            raise InputError("seven")
-        return value**2
-
-    assert readers.parallel(square, range(6), 2) == [0, 1, 4, 9, 16, 25]
-    with pytest.raises(InputError, match="seven"):
-        readers.parallel(square, range(9), 2)
+def test_arrays_at_hand(npz):
+    images, labels = npz[1]["x_train"], npz[1]["y_train"]
+    dataset = Dataset.from_arrays(images, labels, class_names="abcd")
+    assert (dataset.num_classes, dataset.kind, dataset.class_names) == (4, "class", tuple("abcd"))
+    np.testing.assert_array_equal(dataset.batch([3]).labels, labels[[3]])
+    assert dataset.fingerprint != Dataset.from_arrays(images, labels + 1).fingerprint
+    soft = Dataset.from_arrays(images, np.full((12, 5), 0.2))
+    assert soft.num_classes == 5 and soft.labels.dtype == np.float32
+    maps = Dataset.from_arrays(images, images[..., 0] % 6, kind="pixel classes")
+    assert maps.num_classes == 6 and maps.batch([0]).labels.shape == (1, 8, 8)
+    assert Dataset.from_arrays(images, labels, image_size=4).image_size == 4
+    for options, match in (
+        ({"labels": None}, "no labels"),
+        ({"labels": labels[:3]}, "3 labels for 12"),
+        ({"labels": labels, "num_classes": 2}, "2 classes"),
+        ({"labels": labels, "kind": "classes"}, "pixel classes"),
+        ({"labels": np.full(12, np.nan), "kind": "values"}, "NaN"),
+    ):
+        with pytest.raises(InputError, match=match):
+            Dataset.from_arrays(images, **options)
