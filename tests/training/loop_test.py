@@ -49,16 +49,18 @@ def whole(run):
     return run()
 
 
-class Stop(Exception):
+class StopError(Exception):
     """In place of a kill."""
 
 
-def stopping(images):
-    """Progress that stops at so many images."""
+def stopping(calls):
+    """Progress that stops at its n-th call: an epoch has one at its beginning, one a step, and one at its end."""
+    left = [calls]
 
     def progress(done, total):
-        if done >= images:
-            raise Stop
+        left[0] -= 1
+        if not left[0]:
+            raise StopError
 
     return progress
 
@@ -79,14 +81,16 @@ def test_another_key_gives_other_numbers(run, whole):
     assert numbers(run(key=jax.random.key(4))) != numbers(whole)
 
 
-@pytest.mark.parametrize("images, options", [(8, {}), (40, {}), (56, {"save_every": 1}), (72, {"save_every": 2})])
-def test_a_stop_changes_no_number(run, whole, tmp_path, images, options):
-    with pytest.raises(Stop):
-        run(workdir=tmp_path, progress=stopping(images), **options)
+@pytest.mark.parametrize(
+    "calls, options, done", [(2, {}, 0), (9, {}, 24), (9, {"save_every": 1}, 40), (14, {"save_every": 2}, 64)]
+)
+def test_a_stop_changes_no_number(run, whole, tmp_path, calls, options, done):
+    with pytest.raises(StopError):
+        run(workdir=tmp_path, progress=stopping(calls), **options)
     seen = []
     again = run(workdir=tmp_path, progress=lambda done, total: seen.append((done, total)), **options)
     assert_same(again, whole)
-    assert seen[-1] == (96, 96) and seen[0][0] == max(0, images - 8 - (0 if options else (images - 8) % 24))
+    assert seen[0] == (done, 96) and seen[-1] == (96, 96)
     with (tmp_path / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["valid_loss"]) for row in rows] == [row["valid_loss"] for row in whole.history]
@@ -94,11 +98,11 @@ def test_a_stop_changes_no_number(run, whole, tmp_path, images, options):
 
 def test_a_kill_before_the_best_was_saved(run, whole, tmp_path, monkeypatch, tiny, arch):
     def kill(self, epoch, variables):
-        raise Stop
+        raise StopError
 
     with monkeypatch.context() as patch:
         patch.setattr(saved.Saves, "save_best", kill)
-        with pytest.raises(Stop):
+        with pytest.raises(StopError):
             run(workdir=tmp_path)
     assert_same(run(workdir=tmp_path), whole)
     jax.tree.map(np.testing.assert_array_equal, load_variables(tmp_path, tiny, arch), whole.best_variables)
@@ -110,8 +114,8 @@ def test_a_kill_before_the_best_was_saved(run, whole, tmp_path, monkeypatch, tin
 
 
 def test_a_state_cut_short_is_passed_over(run, whole, tmp_path, caplog):
-    with pytest.raises(Stop):
-        run(workdir=tmp_path, progress=stopping(72))
+    with pytest.raises(StopError):
+        run(workdir=tmp_path, progress=stopping(12))
     states = tmp_path / "checkpoints" / "last"
     newest = max((p for p in states.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
     for file in (newest / "state").rglob("*"):
@@ -131,8 +135,8 @@ def test_a_state_cut_short_is_passed_over(run, whole, tmp_path, caplog):
     ],
 )
 def test_another_training_is_refused(run, tmp_path, change, named):
-    with pytest.raises(Stop):
-        run(workdir=tmp_path, progress=stopping(32))
+    with pytest.raises(StopError):
+        run(workdir=tmp_path, progress=stopping(7))
     with pytest.raises(InputError, match="the state of another training") as error:
         run(workdir=tmp_path, **change)
     assert named in str(error.value)
@@ -159,8 +163,8 @@ def test_a_loss_that_is_no_number_stops_at_the_last_state(run, whole, tmp_path, 
 
 @pytest.mark.parametrize("where, method", [(os, "replace"), (ocp.CheckpointManager, "save")])
 def test_no_space_on_the_disk(run, whole, tmp_path, monkeypatch, where, method):
-    with pytest.raises(Stop):
-        run(workdir=tmp_path, progress=stopping(32))
+    with pytest.raises(StopError):
+        run(workdir=tmp_path, progress=stopping(7))
 
     def full(*given):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -227,8 +231,8 @@ def test_norms_of_each_device_by_itself_differ(run, whole):
 
 
 def test_a_state_knows_its_structure(run, tmp_path):
-    with pytest.raises(Stop):
-        run(workdir=tmp_path, progress=stopping(32))
+    with pytest.raises(StopError):
+        run(workdir=tmp_path, progress=stopping(7))
     with checkpoint.Checkpoints(tmp_path / "checkpoints" / "last") as states:
         meta = states.newest_meta()
     assert meta["training"]["space"] == "tiny" and [row["epoch"] for row in meta["history"]] == [1]

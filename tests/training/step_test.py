@@ -155,9 +155,11 @@ def test_similarity(x64):
         c1, c2 = 0.02**2, 0.06**2
         return (2 * mx * my + c1) * (2 * c + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
 
-    places = [(i, j) for i in range(2) for j in range(2)]
-    expected = [np.mean([of_window(a[n, i : i + 11, j : j + 11, 0], b[n, i : i + 11, j : j + 11, 0]) for i, j in places])
-                for n in range(2)]  # fmt: skip
+    def windows(images):
+        return [images[i : i + 11, j : j + 11, 0] for i in range(2) for j in range(2)]
+
+    expected = [np.mean([of_window(*both) for both in zip(windows(x), windows(y), strict=True)])
+                for x, y in zip(a, b, strict=True)]  # fmt: skip
     np.testing.assert_allclose(similarity(jnp.asarray(a), jnp.asarray(b)), expected, rtol=1e-9)
 
 
