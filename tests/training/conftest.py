@@ -33,6 +33,18 @@ class Tiny(Classifier, OneProgram):
     def options(self):
         return {"channels": self.channels, "num_classes": self.num_classes}
 
+    def sample(self, key, num):
+        return np.arange(1, num + 1, dtype=np.int32)[:, None]
+
+    def decode(self, texts):
+        return np.array([[int(text)] for text in texts], np.int32)
+
+    def num_params(self, arch):
+        return 3 * self.channels + self.channels * self.num_classes + 2 * self.channels
+
+    def flops(self, arch):
+        return self.image_size**2 * 3 * self.channels
+
     def encode(self, archs):
         return [str(int(arch[0])) for arch in np.asarray(archs)]
 
