@@ -22,7 +22,7 @@ CASES = {
     "nasbench_macro": {"image_size": 32},
     "darts": {"channels": 4, "cells": 3, "image_size": 32, "auxiliary": True},
     "transnas_micro": TRANSNAS,
-    "transnas_macro": TRANSNAS,
+    "transnas_macro": TRANSNAS | {"image_size": 64},
     "autoformer": None,
 }
 TARGETS = {
@@ -64,7 +64,7 @@ def test_classes(name):
 
 @pytest.mark.parametrize("task", ["room_layout", "segmentsemantic", "autoencoder", "jigsaw"])
 def test_tasks_of_transnas(task):
-    space = get_space("transnas_micro", task=task, **TRANSNAS | ({"image_size": 48} if task == "jigsaw" else {}))
+    space = get_space("transnas_micro", task=task, **TRANSNAS | ({"image_size": 96} if task == "jigsaw" else {}))
     found = traced(space, TrainConfig(batch_size=2, augment=AugmentConfig(mean=(0.5,) * 3, std=(0.5,) * 3)))
     wanted = {"class": {"top5"}, "pixel classes": {"both", "either"}}.get(kind_of(space), set())
     assert wanted | {"count", "loss"} <= found.keys()

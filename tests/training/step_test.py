@@ -66,7 +66,7 @@ def test_a_step_follows_the_gradient(tiny, arch, batch, x64):
 
     (value, stats), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
     expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.params, gradient)
-    same = functools.partial(jax.tree.map, functools.partial(np.testing.assert_allclose, rtol=1e-10, atol=1e-12))
+    same = functools.partial(jax.tree.map, functools.partial(np.testing.assert_allclose, rtol=1e-7, atol=1e-9))
     same(after.params, expected)
     same(after.stats, stats)
     same(after.average, jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, state.variables, Variables(expected, stats)))
