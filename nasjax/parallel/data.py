@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from nasjax.parallel.population import choose_devices
+from nasjax.parallel.processes import process_count, process_index
 from nasjax.types import InputError, PyTree
 
 AXIS = "shard"
@@ -46,7 +47,7 @@ class DataParallel:
         """Stores checked values; call ``data_parallel`` instead."""
         self.devices = devices
         self.size = len(devices) * processes
-        self.part = (jax.process_index() if processes > 1 else 0, processes)
+        self.part = (process_index(), processes)
         self._run: Callable[[PyTree, PyTree], PyTree]
         self._split: jax.sharding.Sharding
         if self.size == 1:
@@ -125,7 +126,7 @@ def data_parallel(fn: Shared, *, devices: int | Sequence[jax.Device] | None = No
     Raises:
       InputError: devices that do not exist, or a choice of devices with several processes.
     """
-    processes = jax.process_count()
+    processes = process_count()
     if processes > 1 and devices is not None:
         raise InputError(
             f"devices={devices!r} with {processes} processes; allowed: None, all devices of all processes; do: leave "
