@@ -25,7 +25,7 @@ from nasjax.training.objectives import KINDS, kind_of
 from nasjax.training.programs import Programs, programs
 from nasjax.training.result import HISTORY, Row, TrainResult, write_history
 from nasjax.training.saved import Saves
-from nasjax.training.state import TrainState, init_state, start
+from nasjax.training.state import TrainState, start
 from nasjax.types import InputError, PyTree, Variables
 
 Progress = Callable[[int, int], None]
@@ -150,10 +150,10 @@ class _Setting(NamedTuple):
     workdir: pathlib.Path | None
     progress: Progress | None
 
-    def begin(self, key: jax.Array, arch: PyTree, given: Variables | None) -> TrainState:
-        """The first state; traceable."""
+    def begin(self, key: jax.Array, given: Variables | None) -> TrainState:
+        """The first state."""
         if given is None:
-            return init_state(key, self.space, arch, self.config, self.steps)
+            return self.programs.begin(key, self.arch, self.steps)
         return start(self.space, self.config, given, self.steps)
 
 
@@ -175,9 +175,9 @@ class _Training:
         self.setting, self.saves = setting, saves
         found = None
         if saves is not None:
-            found = saves.restore(jax.eval_shape(setting.begin, key, setting.arch, given))
+            found = saves.restore(jax.eval_shape(setting.begin, key, given))
         if found is None:
-            self.state = jax.jit(setting.begin)(key, setting.arch, given)
+            self.state = setting.begin(key, given)
             self.book = _Book([], 0)
         else:
             self.state, self.book = found[0], _Book(**{name: found[1][name] for name in _Book._fields})

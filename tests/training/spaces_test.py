@@ -1,4 +1,4 @@
-"""Every space can be trained: its step and its evaluation are traced, not compiled."""
+"""Every space can be trained: its step is traced, not compiled."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from nasjax import get_space
 from nasjax.data.augment import AugmentConfig
 from nasjax.spaces.autoformer import AutoFormer
 from nasjax.spaces.base import bind_one
-from nasjax.training import TrainConfig, eval_step, init_state, preset, train_step
+from nasjax.training import TrainConfig, init_state, preset, train_step
 from nasjax.training.objectives import KINDS, kind_of
 
 TRANSNAS = {"channels": 4, "image_size": 32}
@@ -22,7 +22,7 @@ CASES = {
     "nasbench_macro": {"image_size": 32},
     "darts": {"channels": 4, "cells": 3, "image_size": 32, "auxiliary": True},
     "transnas_micro": TRANSNAS,
-    "transnas_macro": TRANSNAS,
+    "transnas_macro": TRANSNAS | {"image_size": 64},
     "autoformer": None,
 }
 TARGETS = {
@@ -34,7 +34,7 @@ TARGETS = {
 
 
 def traced(space, config):
-    """Measures of a step and of an evaluation, as shapes; the state keeps its structure."""
+    """Measures of a step, as shapes; the state keeps its structure."""
     arch = jnp.asarray(space.sample(jax.random.key(0), 1)[0])
     bound = bind_one(space, arch)
     images = jnp.zeros((2, space.image_size, space.image_size, 3), jnp.uint8)
@@ -43,11 +43,7 @@ def traced(space, config):
     step = functools.partial(train_step, space=bound, config=config)
     after, measures = jax.eval_shape(step, state, arch, images, targets, key)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
-    found = jax.eval_shape(
-        functools.partial(eval_step, space=bound, config=config), state.evaluated, arch, images, targets
-    )
-    assert measures["sums"].keys() == found.keys()
-    return found
+    return measures["sums"]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -64,7 +60,7 @@ def test_classes(name):
 
 @pytest.mark.parametrize("task", ["room_layout", "segmentsemantic", "autoencoder", "jigsaw"])
 def test_tasks_of_transnas(task):
-    space = get_space("transnas_micro", task=task, **TRANSNAS | ({"image_size": 48} if task == "jigsaw" else {}))
+    space = get_space("transnas_micro", task=task, **TRANSNAS | ({"image_size": 96} if task == "jigsaw" else {}))
     found = traced(space, TrainConfig(batch_size=2, augment=AugmentConfig(mean=(0.5,) * 3, std=(0.5,) * 3)))
     wanted = {"class": {"top5"}, "pixel classes": {"both", "either"}}.get(kind_of(space), set())
     assert wanted | {"count", "loss"} <= found.keys()
