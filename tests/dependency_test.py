@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
     "types": 0,
     "hashing": 0,
-    "locking": 0,
+    "locking": 0.5,
     "parallel": 0.5,  # states of jobs are shared by the processes
     "nn": 1,
     "metrics": 1,
