@@ -119,7 +119,7 @@ def main(config: TrainCommand) -> None:
                 progress=report, watch=watch,
             )  # fmt: skip
         file = None
-        if result.history:
+        if result.history and parallel.is_main():
             facts = {"Space": space.name, "Images": config.data, "Preset": config.preset}
             file = train_results.write(workdir, result, dataset.kind, facts)
     if file is not None:
@@ -196,7 +196,7 @@ def claimed(workdir: pathlib.Path, settings: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if new and not any((workdir / "checkpoints" / "last").glob("[0-9]*")):
+        if new and parallel.is_main() and not any((workdir / "checkpoints" / "last").glob("[0-9]*")):
             (workdir / records.CONFIG_FILENAME).unlink(missing_ok=True)
         raise
 

@@ -6,7 +6,7 @@ machine or many, are joined by `initialize`; each then scores on its own devices
 """
 
 from nasjax.parallel.data import AXIS, DataParallel, data_parallel
-from nasjax.parallel.exchange import LOOK, check_agreement, gather, gather_bytes, give_up, shared
+from nasjax.parallel.exchange import LOOK, check_agreement, gather, gather_bytes, give_up, shared, together
 from nasjax.parallel.population import BATCHINGS, ENGINES, Mapped, population_map
 from nasjax.parallel.processes import (
     device_summary,
@@ -37,4 +37,5 @@ __all__ = [
     "process_count",
     "process_index",
     "shared",
+    "together",
 ]

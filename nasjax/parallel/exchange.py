@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -129,6 +129,20 @@ def give_up(reason: str) -> None:
     with contextlib.suppress(jax.errors.JaxRuntimeError):
         text = base64.b64encode(reason.encode("utf-8")).decode("ascii")
         _client().key_value_set(f"{_FAILED}/{process_index()}", text)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Tells the others where the body fails in this process alone; they would wait for it.
+
+    Yields:
+      Nothing.
+    """
+    try:
+        yield
+    except BaseException as error:
+        give_up(str(error) or type(error).__name__)
+        raise
 
 
 def _receive(client: Any, label: str, number: int, process: int) -> bytes:

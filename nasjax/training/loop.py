@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from nasjax import parallel
 from nasjax.data import stream
 from nasjax.data.stream import Dataset
 from nasjax.spaces.base import bind_one, check_key
@@ -58,7 +59,8 @@ def train(
       workdir: directory for states (``checkpoints``) and ``history.csv``; a training that finds its own state there
         goes on from it, with the numbers of one that was never stopped.
       variables: to begin with, such as those of a supernet; drawn by default.
-      devices: None for all local ones, a count, or the devices; they share every batch.
+      devices: None for all local ones, a count, or the devices; they share every batch. Of several processes
+        (`nasjax.parallel.initialize`), all devices of all do, and the first writes.
       evaluate_every: epochs between evaluations; the last epoch is always evaluated.
       save_every: steps between states saved within an epoch, besides those at its end; for long epochs.
       progress: called as progress(images, total).
@@ -226,7 +228,7 @@ class _Training:
             self.best = _host(state.evaluated)
             if self.saves is not None:
                 self.saves.save_best(epoch + 1, self.best)
-        if setting.workdir is not None:
+        if setting.workdir is not None and parallel.is_main():
             write_history(setting.workdir / HISTORY, self.book.history)
         self._report(0)
 

@@ -35,10 +35,13 @@ class Saves:
         self._described = described
         self._last = Checkpoints(base / _LAST)
         self._best = Checkpoints(base / _BEST, keep=1)
-        if self._last.steps():
-            meta = self._last.newest_meta()
+        try:
+            meta = self._last.newest_meta() if self._last.steps() else {}
             if meta:  # otherwise nothing can be read, which ``restore`` says
                 check_same(described, meta.get("training", {}), self._last.directory, what="training")
+        except InputError:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> Self:
         """Returns the object itself."""
@@ -103,7 +106,7 @@ def load_variables(workdir: str | os.PathLike[str], space: Any, arch: PyTree) ->
         raise InputError(f"{workdir} holds no training ({base} is missing); do: name the workdir of one")
     bound = bind_one(space, arch)
     like = jax.eval_shape(bound.init, jax.random.key(0), jax.tree.map(np.asarray, arch))
-    with Checkpoints(base, keep=1) as saved:
+    with Checkpoints(base, keep=1, read_only=True) as saved:
         found = saved.restore(like)
     if found is None:
         raise InputError(f"{base} holds no state; do: let the training finish an epoch")
