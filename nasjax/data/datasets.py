@@ -71,12 +71,16 @@ def load_dataset(
 
     if kind in ("photos", "npz"):
         images, labels, names = _read_npz(kind, argument, split)
-        reader, identity = _arrays(images, labels, size, source, own=form is None or form.own), identity
+        reader = _arrays(images, labels, size, source, own=form is None or form.own)
         identity["content"] = array_fingerprint(*reader.read(np.arange(len(reader))))
     elif kind == "noise":
         sources.no_split("noise", split)
         alpha, own_classes = noise.parse(argument)
-        options = {"size": size or noise.DEFAULT_SIZE, "alpha": alpha, "classes": num_classes or own_classes}
+        options: dict[str, Any] = {
+            "size": size or noise.DEFAULT_SIZE,
+            "alpha": alpha,
+            "classes": num_classes or own_classes,
+        }
         limit = limit or NOISE_IMAGES
         reader = Arrays(*_int32(noise.make(limit, seed=seed, **options)))
         identity |= options | {"number": limit, "seed": seed}
