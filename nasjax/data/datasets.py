@@ -110,9 +110,9 @@ def load_dataset(
             number = form.outputs if num_classes is None else checks.count(num_classes, "num_classes")
             reader, names = task_folders.made(reader, task, seed, number), ()
             identity |= {"seed": seed, "number": number}
-    first, targets = reader.read(np.zeros(1, np.int64))
+    first, _ = reader.read(np.zeros(1, np.int64))
     checks.images(first, f"'{source}'")
-    classes = _classes(reader, targets, form, num_classes, own_classes, names, source)
+    classes = _classes(reader, form, num_classes, own_classes, names, source)
     dataset = Dataset(
         reader=reader,
         num_classes=classes,
@@ -151,7 +151,6 @@ def _int32(pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]
 
 def _classes(
     reader: Reader,
-    targets: np.ndarray,
     form: task_folders.Form | None,
     given: int | None,
     own: int | None,
