@@ -43,8 +43,12 @@ POSITIONAL = {
 # Modules whose every public function is for users; of the others, what their subpackage exports is.
 MODULES = {
     "nasjax.correlation",
+    "nasjax.data.augment",
     "nasjax.data.proxy_tables",
+    "nasjax.data.spherical",
+    "nasjax.data.stream",
     "nasjax.data.tables",
+    "nasjax.data.tfds_write",
     "nasjax.figures",
     "nasjax.hashing",
     "nasjax.interop",

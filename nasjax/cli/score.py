@@ -51,8 +51,8 @@ class ScoreConfig(common.ProcessesConfig, common.RunConfig):
                                 " answered by a list of them.", section=_WHAT)
     num_classes: int | None = option(None, "Classes the network tells apart; those of the images by default.",
                                      section=_WHAT, kind=int, minimum=2)
-    data: str = option("photos", "Images: photos (built in), npz:FILE[#split], folder:DIR (a folder a class), noise.",
-                       section=_IMAGES)
+    data: str = option("photos", "Images: photos (built in), npz:FILE[#split], folder:DIR (a folder a class),"
+                       " tfds:NAME, noise.", section=_IMAGES)
     batch_size: int = option(64, "Images a batch.", section=_IMAGES, minimum=1)
     num_batches: int = option(2, "Batches.", section=_IMAGES, minimum=1)
     image_size: int | None = option(None, "Height and width to resize images to, in pixels; as they are by default.",

@@ -80,8 +80,8 @@ class SearchConfig(common.ProcessesConfig, common.RunConfig):
     latency_column: str = option("latency", "Column of the latencies, such as raspi4_latency.", section=_LIMITS)
     max_latency: float | None = option(None, "Largest latency, in the unit of the file.", section=_LIMITS, kind=float,
                                        minimum=0)
-    data: str = option("photos", "Images: photos (built in), npz:FILE[#split], folder:DIR (a folder a class), noise.",
-                       section=_IMAGES)
+    data: str = option("photos", "Images: photos (built in), npz:FILE[#split], folder:DIR (a folder a class),"
+                       " tfds:NAME, noise.", section=_IMAGES)
     batch_size: int = option(64, "Images a batch.", section=_IMAGES, minimum=1)
     num_batches: int = option(2, "Batches.", section=_IMAGES, minimum=1)
     image_size: int | None = option(None, "Height and width to resize images to, in pixels; as they are by default.",

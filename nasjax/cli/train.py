@@ -148,7 +148,7 @@ def images(config: TrainCommand) -> tuple[Any, Any]:
     Raises:
       InputError: they cannot be read, or a share is none.
     """
-    own = {"image_size": config.image_size, "task": config.task or None, "spherical": config.spherical,
+    own: dict[str, Any] = {"image_size": config.image_size, "task": config.task or None, "spherical": config.spherical,
            "seed": config.seed}  # fmt: skip
     dataset = nasjax.data.load_dataset(config.data, num_images=config.num_images, **own)
     if config.valid:

@@ -165,10 +165,10 @@ def color_jitter(key: Array, image: Array, strengths: tuple[float, ...]) -> Arra
     names = ("brightness", "contrast", "color")
     units, places = units_of(key, (2, len(strengths)), image.dtype)
     order = jnp.argsort(places)
-    low = [max(0.0, 1 - s) for s in strengths[:3]] + [-s for s in strengths[3:]]
-    high = [1 + s for s in strengths[:3]] + list(strengths[3:])
-    low, high = jnp.asarray(low, image.dtype), jnp.asarray(high, image.dtype)
-    amounts = low + (high - low) * units
+    least = [max(0.0, 1 - s) for s in strengths[:3]] + [-s for s in strengths[3:]]
+    most = [1 + s for s in strengths[:3]] + list(strengths[3:])
+    low = jnp.asarray(least, image.dtype)
+    amounts = low + (jnp.asarray(most, image.dtype) - low) * units
     numbers = jnp.asarray([NUMBER[name] for name in names] + [NUMBER["identity"]] * (len(strengths) - 3), jnp.int32)
 
     def step(image: Array, which: Array) -> tuple[Array, None]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from nasjax.data import checks
-from nasjax.data.images import evenly_spaced, statistics
-from nasjax.data.readers import Reader, Subset
+from nasjax.data.images import evenly_spaced, resize, statistics
+from nasjax.data.readers import Arrays, Reader, Subset
+from nasjax.hashing import array_fingerprint
 from nasjax.hashing import fingerprint as hash_of
 from nasjax.types import Batch, InputError
+
+KINDS = ("class", "values", "pixel classes", "image")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,6 +42,57 @@ class Dataset:
     class_names: tuple[str, ...]
     source: str
     identity: Any
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Any,
+        labels: Any,
+        *,
+        kind: str = "class",
+        num_classes: int | None = None,
+        class_names: Sequence[str] = (),
+        image_size: int | None = None,
+        source: str = "arrays",
+    ) -> Dataset:
+        """A data set of arrays in memory.
+
+        Args:
+          images: uint8 (0..255) or float in 0..1 [n, height, width, channels].
+          labels: int [n], class numbers; or targets [n, ...] of another kind.
+          kind: of the targets, see above. Probabilities, float [n, classes], are of kind "class" too.
+          num_classes: by default the number of names, else the largest class number plus one, else the last axis.
+          class_names: a name a class.
+          image_size: height and width to cut the centre square to, in pixels; not together with maps.
+          source: what to call the images in messages.
+
+        Returns:
+          The data set.
+
+        Raises:
+          InputError: arrays of another form, or labels outside the classes.
+        """
+        if kind not in KINDS:
+            raise InputError(f"kind={kind!r}; allowed: {', '.join(KINDS)}; do: choose one of them")
+        array = checks.images(images, source, square=image_size is None)
+        checks.not_constant(array, source)
+        values = np.asarray(labels) if labels is not None else np.zeros(())
+        if kind == "class" and not (values.ndim == 2 and values.dtype.kind == "f"):
+            values = checks.labels(labels, len(array), source)
+        values = checks.targets(values, len(array), source)
+        whole = values.dtype.kind in "iu"
+        if whole:
+            number = checks.classes(values, num_classes, class_names, source)
+        else:
+            own = values.shape[-1] if values.ndim > 1 else 1
+            number = own if num_classes is None else checks.count(num_classes, "num_classes")
+        if image_size is not None:
+            array = resize(array, checks.count(image_size, "image_size"))
+        values = values.astype(np.int32 if whole else np.float32)
+        identity = {"kind": "arrays", "content": array_fingerprint(array, values)}
+        names = tuple(str(name) for name in class_names)
+        size, channels = array.shape[1], array.shape[-1]
+        return cls(Arrays(array, values), number, size, channels, kind, names, source, identity)
 
     def __len__(self) -> int:
         """Number of images."""

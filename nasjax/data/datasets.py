@@ -71,12 +71,16 @@ def load_dataset(
 
     if kind in ("photos", "npz"):
         images, labels, names = _read_npz(kind, argument, split)
-        reader, identity = _arrays(images, labels, size, source, own=form is None or form.own), identity
+        reader = _arrays(images, labels, size, source, own=form is None or form.own)
         identity["content"] = array_fingerprint(*reader.read(np.arange(len(reader))))
     elif kind == "noise":
         sources.no_split("noise", split)
         alpha, own_classes = noise.parse(argument)
-        options = {"size": size or noise.DEFAULT_SIZE, "alpha": alpha, "classes": num_classes or own_classes}
+        options: dict[str, Any] = {
+            "size": size or noise.DEFAULT_SIZE,
+            "alpha": alpha,
+            "classes": num_classes or own_classes,
+        }
         limit = limit or NOISE_IMAGES
         reader = Arrays(*_int32(noise.make(limit, seed=seed, **options)))
         identity |= options | {"number": limit, "seed": seed}
@@ -106,9 +110,9 @@ def load_dataset(
             number = form.outputs if num_classes is None else checks.count(num_classes, "num_classes")
             reader, names = task_folders.made(reader, task, seed, number), ()
             identity |= {"seed": seed, "number": number}
-    first, targets = reader.read(np.zeros(1, np.int64))
+    first, _ = reader.read(np.zeros(1, np.int64))
     checks.images(first, f"'{source}'")
-    classes = _classes(reader, targets, form, num_classes, own_classes, names, source)
+    classes = _classes(reader, form, num_classes, own_classes, names, source)
     dataset = Dataset(
         reader=reader,
         num_classes=classes,
@@ -147,7 +151,6 @@ def _int32(pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]
 
 def _classes(
     reader: Reader,
-    targets: np.ndarray,
     form: task_folders.Form | None,
     given: int | None,
     own: int | None,

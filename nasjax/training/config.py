@@ -46,7 +46,8 @@ class TrainConfig:
       auxiliary: weight of an auxiliary head's loss, where the space has one.
       drop_path: probability that a path is left out; at the end, if it grows. The papers of DARTS and AutoFormer.
       drop_path_grows: whether it grows in proportion to the epochs that are over, as in DARTS.
-      average: decay of the moving average of parameters and statistics, which is what is evaluated then; or None.
+      average: decay of the exponential moving average (EMA) of parameters and statistics, which is what is evaluated
+        then; or None.
       augment: what is done to training images, and how all are normalised.
       law: initialisation law.
       norm_over: what batch norm takes its moments of with several devices: the images of "all", so that the number of

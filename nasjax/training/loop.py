@@ -113,13 +113,13 @@ def train(
         saves = None if workdir is None else stack.enter_context(Saves(workdir, described))
         training = _Training(setting, saves, init_key, variables)
         resumed, stopped = len(training.book.history), ""
-        for row in training.book.history if watch is not None else ():
-            watch(row)
+        told = (lambda row: None) if watch is None else watch
+        for row in training.book.history:
+            told(row)
         try:
             while len(training.book.history) < config.epochs:
                 training.epoch()
-                if watch is not None:
-                    watch(training.book.history[-1])
+                told(training.book.history[-1])
         except DivergenceError as error:
             done = len(training.book.history)
             where = f"epoch {done}" if training.book.partial is None else f"step {int(np.asarray(training.state.step))}"

@@ -37,12 +37,12 @@ def _made(space: Any, config: TrainConfig, devices: int | tuple[jax.Device, ...]
         return init_state(key, space, arch, config, steps)
 
     def step(whole: PyTree, batch: PyTree, *, axis: str | None) -> PyTree:
-        state, arch, key = whole
-        return train_step(state, arch, *batch, key, space=space, config=config, axis=axis)
+        (state, arch, key), (images, targets) = whole, batch
+        return train_step(state, arch, images, targets, key, space=space, config=config, axis=axis)
 
     def evaluate(whole: PyTree, batch: PyTree, *, axis: str | None) -> PyTree:
-        images, targets, weights = batch
-        return eval_step(*whole, images, targets, space=space, config=config, weights=weights, axis=axis)
+        (variables, arch), (images, targets, weights) = whole, batch
+        return eval_step(variables, arch, images, targets, space=space, config=config, weights=weights, axis=axis)
 
     made = Programs(jax.jit(begin), data_parallel(step, devices=devices), data_parallel(evaluate, devices=devices))
     made.step.check_batch(config.batch_size, even=config.augment.mixes)

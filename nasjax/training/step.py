@@ -22,7 +22,7 @@ def train_step(
     arch: PyTree,
     images: Array,
     labels: Array,
-    key: Array,
+    training_key: Array,
     *,
     space: Any,
     config: TrainConfig,
@@ -38,7 +38,7 @@ def train_step(
       images: uint8 or float, as `nasjax.data.augment.augment` takes them, [batch, height, width, channels]; with
         ``axis`` this device's share.
       labels: int32 [batch], class numbers, or probabilities float [batch, classes], or targets of the space's kind.
-      key: typed key of the whole training; that of the step is folded from it and the number of the step.
+      training_key: typed key of the whole training; that of the step is folded from it and the number of the step.
       space: search space, bound to the signature of the architecture; static.
       config: options; static.
       axis: name of the axis of devices that share the batch in equal parts; static.
@@ -48,7 +48,7 @@ def train_step(
       descended, and the sums of `nasjax.training.objectives.measured` over the global batch before the step as
       "sums" (loss without smoothing and auxiliary head).
     """
-    augment_key, drop_key = jax.random.split(jax.random.fold_in(key, state.step))
+    augment_key, drop_key = jax.random.split(jax.random.fold_in(training_key, state.step))
     dtype = _dtype(state.params)
     # An image is known by its place in the global batch, so that no number depends on the number of devices.
     places = jnp.arange(len(images)) + (0 if axis is None else lax.axis_index(axis) * len(images))

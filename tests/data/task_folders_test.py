@@ -116,7 +116,7 @@ def test_splits(root):
         ("class_scene", [3, 0, 63], r"three\.npy' holds class 63; allowed: 0..62"),
         ("class_scene", [3, -1, 0], r"two\.npy' holds class -1"),
         ("class_scene", [3, 0.5, 0], r"two\.npy' holds float64\[\]; allowed: a class number, or prob"),
-        ("class_object", [3, np.ones(100), 0], r"two\.npy' holds float32\[100\], but .*one\.npy' int32\[\]"),
+        ("class_object", [3, np.ones(100), 0], r"three\.npy' holds int32\[\], but .*two\.npy' float32\[100\]"),
         (
             "room_layout",
             [np.zeros(9), np.zeros(9), np.zeros(8)],

@@ -149,7 +149,7 @@ def test_a_loss_that_is_no_number_stops_at_the_last_state(run, whole, tmp_path, 
         def batch(self, indices):
             found = super().batch(indices)
             calls.append(1)
-            return found._replace(images=found.images / np.float32(np.nan if len(calls) > 7 else 255))
+            return found if len(calls) < 8 else found._replace(images=np.full(found.images.shape, np.nan, np.float32))
 
     calls = []
     broken = Broken(**{f.name: getattr(datasets[0], f.name) for f in dataclasses.fields(datasets[0])})
