@@ -27,7 +27,8 @@ class ToySpace:
         return {"num_classes": self.num_classes, "image_size": self.image_size}
 
     def sample(self, key, num):
-        return jax.random.randint(key, (num, 2), 0, jnp.array([8, 2]))
+        scales, shapes = jax.random.split(key)
+        return jnp.stack([jax.random.randint(scales, (num,), 0, 8), jax.random.randint(shapes, (num,), 0, 2)], axis=1)
 
     def decode(self, encodings):
         return np.array([[int(c) for c in text.split("-")] for text in encodings], np.int32).reshape(-1, 2)
@@ -36,7 +37,7 @@ class ToySpace:
         return [f"{a}-{b}" for a, b in np.asarray(archs)]
 
     def canonical(self, arch):
-        return f"{max(int(arch[0]), 1)}-{arch[1]}"
+        return f"{min(int(arch[0]), 6)}-{arch[1]}"
 
     def is_valid(self, arch):
         return (True, "") if arch[0] else (False, "scaled by zero")
@@ -91,7 +92,7 @@ def toy_trainer(epochs=3, batch_size=8, rate=0.5, explode="none"):
         right = jnp.argmax(x @ state.weights, -1) == labels
         return jnp.where(there, loss(state.weights, x, labels * there), 0).sum(), (right & there).sum()
 
-    description = {"epochs": epochs, "rate": rate}
+    description = {"epochs": epochs, "batch": batch_size, "rate": rate, "explode": explode}
     return Trainer(epochs, batch_size, init, step, evaluate, description)
 
 

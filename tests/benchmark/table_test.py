@@ -113,7 +113,7 @@ def test_targets_of_a_predictor(tmp_path):
     archs, values = reader.targets(path, "reds_valid")
     assert archs == list("abc") and values.tolist() == [2.5, 12.5, 22.5]
     assert reader.targets(path, "reds_valid_e1")[0] == list("abcd")
-    with pytest.raises(InputError, match="did you mean reds_valid_e1"):
+    with pytest.raises(InputError, match=r"did you mean reds_valid_e\d\?"):
         reader.targets(path, "reds_valid_e7")
 
 
