@@ -140,6 +140,16 @@ class Checkpoints:
             ) from failure
         return None
 
+    def forget_after(self, step: int) -> None:
+        """Removes states newer than a restored one: they cannot be read, and would keep new ones from being saved.
+
+        Args:
+          step: number of the restored state.
+        """
+        with _clear_errors(self.directory), _quiet():
+            for newer in [number for number in self.steps() if number > step]:
+                self._manager.delete(newer)
+
     def _texts(self, step: int) -> dict[str, Any]:
         """What JSON holds of a state."""
         import orbax.checkpoint as ocp

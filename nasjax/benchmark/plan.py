@@ -11,7 +11,7 @@ import numpy as np
 from nasjax.benchmark.config import BenchmarkConfig
 from nasjax.hashing import fingerprint
 from nasjax.spaces.base import check_key
-from nasjax.types import InputError
+from nasjax.types import InputError, PyTree
 
 _DRAW = 256  # architectures of one draw
 _VAIN = 20  # draws in a row without a new architecture: the space has no more
@@ -58,20 +58,26 @@ def sample_distinct(key: jax.Array, space: Any, number: int, *, dead: bool = Fal
     check_key(key)
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise InputError(f"number={number!r}; allowed: whole numbers from 1; do: say how many architectures to draw")
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, PyTree] = {}
     draw = vain = 0
     while vain < _VAIN:
         before = len(found)
-        for arch in np.asarray(space.sample(jax.random.fold_in(key, draw), _DRAW)):
+        for arch in members(space.sample(jax.random.fold_in(key, draw), _DRAW)):
             if dead or space.is_valid(arch)[0]:
                 found.setdefault(space.canonical(arch), arch)
             if len(found) == number:
-                return list(space.encode(np.stack(list(found.values()))))
+                return list(space.encode(jax.tree.map(lambda *rows: np.stack(rows), *found.values())))
         draw, vain = draw + 1, 0 if len(found) > before else vain + 1
     raise InputError(
         f"{number} architectures of {space.name}; allowed: at most about {len(found)}, no two of them isomorphic"
         f"{'' if dead else ', none dead'}; do: ask for fewer"
     )
+
+
+def members(population: PyTree) -> list[PyTree]:
+    """The architectures of a population [n, ...], one by one, as NumPy arrays."""
+    arrays = jax.tree.map(np.asarray, population)
+    return [jax.tree.map(lambda a, i=i: a[i], arrays) for i in range(len(jax.tree.leaves(arrays)[0]))]
 
 
 def isomorphic(space: Any, archs: Sequence[str]) -> list[tuple[str, str]]:
@@ -86,7 +92,7 @@ def isomorphic(space: Any, archs: Sequence[str]) -> list[tuple[str, str]]:
     """
     first: dict[str, str] = {}
     pairs = []
-    for text, arch in zip(archs, np.asarray(space.decode(list(archs))), strict=True):
+    for text, arch in zip(archs, members(space.decode(list(archs))), strict=True):
         known = first.setdefault(space.canonical(arch), text)
         if known != text:
             pairs.append((text, known))

@@ -109,7 +109,7 @@ def build(
                 work.train(block, chosen[0], store)
         else:
             _on_lanes(todo, chosen, work, process if processes > 1 else None)
-        return _write(space, archs, own_spaces, store, number, directory, description | dict(about or {}))
+        return _write(space, archs, own_spaces, store, number, directory, {**(about or {}), "benchmark": description})
 
 
 def for_task(space: Any, data: TaskData) -> Any:
@@ -307,7 +307,7 @@ def facts_of(space: Any, archs: Sequence[str]) -> dict[str, Facts]:
     """
     population = space.decode(list(archs))
     signatures = space.signature(population)
-    rows = [jax.tree.map(lambda a, i=i: np.asarray(a)[i], population) for i in range(len(archs))]
+    rows = planning.members(population)
     return {
         text: Facts(str(signature), int(space.num_params(arch)), int(space.flops(arch)))
         for text, signature, arch in zip(archs, signatures, rows, strict=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import jax
+
 from nasjax.benchmark.trainer import Trainer
 from nasjax.data.augment import AugmentConfig
 from nasjax.training import TrainConfig, eval_step, init_state, train_step
@@ -28,10 +30,11 @@ def standard_trainer(config: TrainConfig, *, mean: tuple[float, ...] = (), std: 
     config = dataclasses.replace(config, augment=policy)
 
     def init(key: Array, space: Any, arch: PyTree, steps_per_epoch: int) -> PyTree:
-        return init_state(key, space, arch, config, steps_per_epoch)
+        return init_state(jax.random.split(key)[0], space, arch, config, steps_per_epoch)
 
     def step(state: Any, arch: PyTree, images: Array, labels: Array, key: Array, space: Any) -> tuple[PyTree, Array]:
-        state, found = train_step(state, arch, images, labels, key, space=space, config=config)
+        own = jax.random.split(key)[1]
+        state, found = train_step(state, arch, images, labels, own, space=space, config=config)
         return state, found["loss"]
 
     def evaluate(state: Any, arch: PyTree, images: Array, labels: Array, space: Any) -> tuple[Array, Array]:

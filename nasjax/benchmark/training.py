@@ -18,6 +18,7 @@ from nasjax.benchmark.store import EpochStore, Row
 from nasjax.benchmark.tasks import Images, TaskData
 from nasjax.benchmark.trainer import Trainer
 from nasjax.checkpoint import Checkpoints
+from nasjax.data.stream import epoch_order, prefetch
 from nasjax.hashing import fingerprint, stable_words
 from nasjax.spaces.base import architecture_keys
 from nasjax.types import InputError, PyTree
@@ -118,6 +119,7 @@ def train_block(
                 raise InputError(f"{directory} holds the state of another benchmark. Use another --workdir, or the same"
                                  " settings as before.")  # fmt: skip
             done = int(found.meta["epoch"])
+            saved.forget_after(done)
             # A kill may have come after the state and before its rows.
             store.put(Row(*row) for row in found.meta["rows"])
             states = _split(found.arrays, groups, setting.programs)
@@ -163,13 +165,14 @@ def _epoch(
     trainer, data, programs = setting.trainer, setting.data, setting.programs
     begin, compiled = time.perf_counter(), programs.compile_seconds
     losses: list[list[jax.Array]] = [[] for _ in groups]
-    for images, labels, count in _parts(data, trainer, setting.steps, block.seed, epoch, per_epoch):
-        images, labels = programs.put((images, labels))
-        for i, group in enumerate(groups):
-            states[i], loss = programs.advance(states[i], group.keys, group.archs, images, labels, count)
-            losses[i].append(loss)
-        if len(losses[0]) > _IN_FLIGHT:
-            jax.block_until_ready([own[-1 - _IN_FLIGHT] for own in losses])
+    with prefetch(_parts(data, trainer, setting.steps, block.seed, epoch, per_epoch)) as parts:
+        for images, labels, count in parts:
+            images, labels = programs.put((images, labels))
+            for i, group in enumerate(groups):
+                states[i], loss = programs.advance(states[i], group.keys, group.archs, images, labels, count)
+                losses[i].append(loss)
+            if len(losses[0]) > _IN_FLIGHT:
+                jax.block_until_ready([own[-1 - _IN_FLIGHT] for own in losses])
     train_loss = np.concatenate([
         np.sum([np.asarray(loss, np.float64) for loss in own], axis=0)[: group.number] / per_epoch
         for own, group in zip(losses, groups, strict=True)
@@ -202,11 +205,6 @@ def _parts(
         rows = order[start * trainer.batch_size : (start + count) * trainer.batch_size]
         images, labels = batched(data.train, rows, trainer.batch_size, steps)
         yield images, labels, count
-
-
-def epoch_order(seed: int, epoch: int, number: int) -> np.ndarray:
-    """Order of the images of an epoch: int64 [number], the same for all architectures of a seed."""
-    return np.random.default_rng([seed, epoch]).permutation(number)
 
 
 def batched(images: Images, rows: np.ndarray, size: int, batches: int) -> tuple[np.ndarray, np.ndarray]:

@@ -32,6 +32,7 @@ from nasjax.cli.common import option
 from nasjax.data.augment import AugmentConfig
 from nasjax.proxies.score import with_precision
 from nasjax.training import TrainConfig, preset, presets
+from nasjax.training.step import check_drop_path
 from nasjax.types import InputError
 
 _WHAT, _TASKS, _TRAINING, _RUN = "What to train", "On which tasks", "How to train", "How to run"
@@ -107,6 +108,7 @@ def main(config: BenchmarkCommand) -> None:
     trainer = make_trainer(training)
     for task in data:
         runner.check_images(spaces[task.name], task)
+        check_drop_path(spaces[task.name], training)
         runner.steps_per_epoch(task, trainer(task))
 
     cache = common.enable_compile_cache()

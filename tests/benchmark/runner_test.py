@@ -179,6 +179,36 @@ def test_a_kill_loses_and_repeats_nothing(toys, whole, tmp_path, monkeypatch, mo
     assert not any((tmp_path / "checkpoints").glob("*"))
 
 
+def test_a_state_that_was_cut_short(toys, whole, tmp_path, monkeypatch, caplog):
+    """The one before is used, and states are saved again from there."""
+    put = EpochStore.put
+    calls = []
+
+    def dies(store, rows):
+        calls.append(rows)
+        if len(calls) == 3:
+            raise Killed
+        put(store, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochStore, "put", dies)
+        with pytest.raises(Killed):
+            build(toys, tmp_path)
+    (states,) = (tmp_path / "checkpoints").glob("*")
+    assert sorted(p.name for p in states.glob("[0-9]*")) == ["2", "3"]
+    for file in (states / "3").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[:5])
+    saved = []
+    save = Checkpoints.save
+    monkeypatch.setattr(
+        Checkpoints, "save", lambda own, step, *rest: (save(own, step, *rest), saved.append((step, own.steps())))
+    )
+    path = build(toys, tmp_path)
+    assert saved[0] == (3, [2, 3]) and "cannot be read" in caplog.text
+    assert about(path)["results_sha256"] == about(whole)["results_sha256"]
+
+
 def test_a_finished_benchmark_trains_nothing(toys, whole, monkeypatch):
     monkeypatch.setattr(training, "_epoch", None)
     before, seen = about(whole), []
