@@ -20,7 +20,7 @@ from nasjax.benchmark.config import BenchmarkConfig
 from nasjax.benchmark.plan import Block
 from nasjax.benchmark.programs import Programs
 from nasjax.benchmark.store import EpochStore, Row
-from nasjax.benchmark.table import Facts, packages, write_table
+from nasjax.benchmark.table import TABLE, Facts, packages, write_table
 from nasjax.benchmark.tasks import TaskData
 from nasjax.benchmark.trainer import Trainer
 from nasjax.benchmark.training import Setting, steps_per_epoch, train_block
@@ -42,8 +42,8 @@ def build(
     config: BenchmarkConfig | None = None,
     spaces: Mapping[str, Any] | None = None,
     devices: int | Sequence[jax.Device] | None = None,
-    process: int = 0,
-    processes: int = 1,
+    process: int | None = None,
+    processes: int | None = None,
     progress: Progress | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> pathlib.Path:
@@ -60,20 +60,22 @@ def build(
       config: seeds, held-out images and blocks.
       spaces: task -> its space; by default ``space`` with the task's number of classes and image size.
       devices: None for all local ones, a number, or the devices; each takes one block after another.
-      process: number of this process.
-      processes: how many processes share the blocks, all with the same arguments and a common ``workdir``.
+      process: number of this process; that of `nasjax.parallel` by default.
+      processes: how many processes share the blocks, all with the same arguments and a common ``workdir``; likewise.
       progress: called as progress(done, total), in epochs of an architecture.
       about: for the record in ``benchmark.json``.
 
     Returns:
-      ``benchmark.csv.gz``. With several processes it may lack what others have not finished; the last one to end
-      writes the whole.
+      ``benchmark.csv.gz``. Processes that `nasjax.parallel.initialize` joined wait for all, and the first writes it; of
+      others, the last one to end writes the whole.
 
     Raises:
       InputError: anything does not fit, or the workdir cannot be written.
     """
     check_key(key)
     config = BenchmarkConfig() if config is None else config
+    process = parallel.process_index() if process is None else process
+    processes = parallel.process_count() if processes is None else processes
     by_task = {data.name: data for data in tasks}
     if not by_task or len(by_task) < len(tasks):
         raise InputError(f"tasks {[d.name for d in tasks]}; allowed: one or more of different names; do: rename")
@@ -109,6 +111,10 @@ def build(
                 work.train(block, chosen[0], store)
         else:
             _on_lanes(todo, chosen, work, process if processes > 1 else None)
+        if parallel.process_count() > 1:
+            parallel.gather("benchmark", process)  # until all are done
+            if not parallel.is_main():
+                return directory / TABLE
         return _write(space, archs, own_spaces, store, number, directory, {**(about or {}), "benchmark": description})
 
 

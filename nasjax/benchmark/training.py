@@ -109,7 +109,7 @@ def train_block(
     groups = _groups(block, setting)
     identity = fingerprint([setting.description, block.task, block.seed, list(block.archs)])
     shapes = setting.programs.shapes(groups[0].keys, groups[0].archs, per_epoch)
-    with Checkpoints(directory) as saved:
+    with Checkpoints(directory, own=True) as saved:
         found = saved.restore(shapes)
         if found is None:
             done = 0

@@ -40,11 +40,9 @@ NOT_COMPARED = ("devices", "steps", "top")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchmarkCommand(common.CommandConfig):
+class BenchmarkCommand(common.ProcessesConfig):
     """Options of launch.benchmark."""
 
-    workdir: str = option(None, "Directory of this run: table, figures and all that is needed to go on after a stop."
-                          " The same command goes on where it was.", section="Output", required=True)
     space: str = option("nasbench201", "Search space.", section=_WHAT)
     archs: str = option("random:24", "Which architectures: random:N (no two isomorphic, none dead), all, file:PATH (one"
                         " a line, or a CSV file with a column arch), or codes separated by ';'.", section=_WHAT)
@@ -73,9 +71,8 @@ class BenchmarkCommand(common.CommandConfig):
     seeds: int = option(1, "Trainings of an architecture on a task.", section=_TRAINING, minimum=1)
     repeated: float = option(1.0, "Fraction of the architectures that get all seeds; the others get one.",
                              section=_TRAINING, minimum=0)
-    seed: int = option(0, "Seed of everything random; the same seed gives the same numbers.", section=_RUN, minimum=0)
-    precision: str = option("highest", "Precision of convolutions and products; fast is TF32 or bfloat16 on"
-                            " accelerators and the same on a CPU.", section=_RUN, choices=("highest", "fast"))
+    engine: str = dataclasses.field(default="host")  # no flag: blocks go to devices in turn
+    chunk: int | None = dataclasses.field(default=None)  # no flag: block it is
     block: int = option(8, "Architectures of one program.", section=_RUN, minimum=1)
     batching: str = option("map", "Whether a program trains its architectures one after another (map) or together"
                            " (vmap), or holds one alone (single).", section=_RUN, choices=BATCHINGS)
@@ -124,9 +121,10 @@ def main(config: BenchmarkCommand) -> None:
     with common.progress("Training", unit="epoch") as report:
         path = benchmark.build(
             space, chosen, data, trainer, key=train_key, workdir=workdir, config=settings, spaces=spaces,
-            devices=config.devices, process=jax.process_index(), processes=jax.process_count(), progress=report,
-            about={"flags": config.run_flags.splitlines()},
+            devices=config.devices, progress=report, about={"flags": config.run_flags.splitlines()},
         )  # fmt: skip
+    if not parallel.is_main():
+        return
     console = common.stdout()
     benchmark_results.show(console, path, top=config.top)
     files = benchmark_results.write(workdir, path)
@@ -206,12 +204,15 @@ def claim(
         "images": {task.name: task.describe() for task in data},
         "architectures": f"{len(chosen)}, sha256 {hashing.fingerprint(chosen)[:16]}",
     }
-    started = any(workdir.glob("benchmark*.sqlite"))
-    if started:
-        with EpochStore(workdir, read_only=True) as store:
-            started = bool(store.rows())
-    if not started and not any((workdir / "checkpoints").glob("*/[0-9]*")):
-        (workdir / records.CONFIG_FILENAME).unlink(missing_ok=True)
+    if parallel.is_main():
+        started = any(workdir.glob("benchmark*.sqlite"))
+        if started:
+            with EpochStore(workdir, read_only=True) as store:
+                started = bool(store.rows())
+        if not started and not any((workdir / "checkpoints").glob("*/[0-9]*")):
+            (workdir / records.CONFIG_FILENAME).unlink(missing_ok=True)
+        records.claim_workdir(workdir, described, ignore=NOT_COMPARED)
+    parallel.shared("claimed", lambda: True)
     records.claim_workdir(workdir, described, ignore=NOT_COMPARED)
 
 
