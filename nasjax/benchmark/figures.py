@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nasjax.benchmark.early_stop import OFFLINE, offline_epoch, online_epoch, rank_stability
 from nasjax.figure_style import PALETTES, Theme, style
@@ -38,7 +39,7 @@ def stability_figure(curves: Mapping[str, np.ndarray], *, theme: Theme = "light"
                 axis.plot([stop], [found["spearman"][stop - 1]], mark, color=color, markersize=8)
     axis.set_xlabel("epoch", color=palette.ink, fontsize=10.5)
     axis.set_ylabel("Spearman correlation with the last epoch", color=palette.ink, fontsize=10.5)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend = axis.legend(loc="lower right", frameon=False, fontsize=10)
     for text in legend.get_texts():
         text.set_color(palette.ink)
@@ -68,5 +69,5 @@ def curves_figure(curves: np.ndarray, *, task: str, theme: Theme = "light") -> F
         axis.plot(epochs, values[np.nanargmax(values[:, -1])], color=palette.accents[1], linewidth=2)
     axis.set_xlabel("epoch", color=palette.ink, fontsize=10.5)
     axis.set_ylabel(f"{task}: validation accuracy, %", color=palette.ink, fontsize=10.5)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure

@@ -21,14 +21,14 @@ class Block(NamedTuple):
     """Architectures of one signature that one program trains together, on one task with one seed.
 
     Attributes:
-      index: number of the block in the plan.
+      number: of the block in the plan.
       task: name of the task.
       seed: of the training.
       signature: what fixes tensor shapes.
       archs: official encodings.
     """
 
-    index: int
+    number: int
     task: str
     seed: int
     signature: str
@@ -37,7 +37,7 @@ class Block(NamedTuple):
     @property
     def name(self) -> str:
         """Name of its directory: the number, and a hash of what it trains."""
-        return f"{self.index:06d}-{fingerprint([self.task, self.seed, list(self.archs)])[:8]}"
+        return f"{self.number:06d}-{fingerprint([self.task, self.seed, list(self.archs)])[:8]}"
 
 
 def sample_distinct(key: jax.Array, space: Any, number: int, *, dead: bool = False) -> list[str]:
@@ -148,4 +148,4 @@ def share(plan: Sequence[Block], *, process: int = 0, processes: int = 1) -> lis
     """
     if not 0 <= process < processes:
         raise InputError(f"process={process} of {processes}; allowed: 0 to {processes - 1}; do: correct the number")
-    return [block for block in plan if block.index % processes == process]
+    return [block for block in plan if block.number % processes == process]

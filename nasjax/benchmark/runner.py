@@ -161,14 +161,14 @@ class _Counter:
 
     def __init__(self, mine: Sequence[Block], epochs: int, progress: Progress | None) -> None:
         self._total = epochs * sum(len(block.archs) for block in mine)
-        self._sizes = {block.index: len(block.archs) for block in mine}
+        self._sizes = {block.number: len(block.archs) for block in mine}
         self._done = dict.fromkeys(self._sizes, 0)
         self._progress = progress
         self._lock = threading.Lock()
 
     def set(self, block: Block, epochs: int, *, quiet: bool = False) -> None:
         with self._lock:
-            self._done[block.index] = epochs * self._sizes[block.index]
+            self._done[block.number] = epochs * self._sizes[block.number]
             done = sum(self._done.values())
             if self._progress is not None and not quiet:
                 self._progress(done, self._total)

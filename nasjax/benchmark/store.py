@@ -178,5 +178,5 @@ def _files(directory: pathlib.Path) -> list[pathlib.Path]:
 
 def _row(values: tuple[Any, ...]) -> Row:
     """A row of the table; SQLite keeps NaN as NULL."""
-    arch, task, seed, epoch, *numbers, device, valid, reason = values
-    return Row(arch, task, seed, epoch, *(math.nan if v is None else v for v in numbers), device, bool(valid), reason)
+    row = Row(*(math.nan if value is None else value for value in values))
+    return row._replace(valid=bool(row.valid))

@@ -256,7 +256,8 @@ def load(task: Task, *, valid_fraction: float = 0.1, split_seed: int = 0) -> Tas
     from nasjax.data import load_dataset
     from nasjax.data.spherical import SphericalConfig
 
-    size, sphere = task.image_size, None
+    size = task.image_size
+    sphere: SphericalConfig | bool = False
     if task.spherical:
         if size is not None and size % 2:
             raise InputError(f"image_size={size} of {task.name}; allowed: even numbers, the grid has two points a band")

@@ -18,7 +18,7 @@ from nasjax.benchmark.store import EpochStore, Row
 from nasjax.benchmark.tasks import Images, TaskData
 from nasjax.benchmark.trainer import Trainer
 from nasjax.checkpoint import Checkpoints
-from nasjax.data.stream import epoch_order, prefetch
+from nasjax.data.stream import Prefetch, epoch_order, prefetch
 from nasjax.hashing import fingerprint, stable_words
 from nasjax.spaces.base import architecture_keys
 from nasjax.types import InputError, PyTree
@@ -165,7 +165,8 @@ def _epoch(
     trainer, data, programs = setting.trainer, setting.data, setting.programs
     begin, compiled = time.perf_counter(), programs.compile_seconds
     losses: list[list[jax.Array]] = [[] for _ in groups]
-    with prefetch(_parts(data, trainer, setting.steps, block.seed, epoch, per_epoch)) as parts:
+    ahead: Prefetch[Any] = prefetch(_parts(data, trainer, setting.steps, block.seed, epoch, per_epoch))
+    with ahead as parts:
         for images, labels, count in parts:
             images, labels = programs.put((images, labels))
             for i, group in enumerate(groups):

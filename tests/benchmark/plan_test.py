@@ -39,13 +39,13 @@ def test_blocks_share_a_signature_and_hold_everything_once(toys):
     assert len(jobs) == len(set(jobs)) == 2 * (10 + 4)
     assert {arch for arch, _, seed in jobs if seed == 1} == set(archs[:4])
     assert all(len(b.archs) <= 2 and {a[-1] for a in b.archs} == {b.signature} for b in blocks)
-    assert [b.index for b in blocks] == list(range(len(blocks))) and len({b.name for b in blocks}) == len(blocks)
+    assert [b.number for b in blocks] == list(range(len(blocks))) and len({b.name for b in blocks}) == len(blocks)
 
 
 def test_processes_share_the_blocks(toys):
     blocks = plan.blocks(toys.space, ["1-0", "2-0", "3-1"], ["reds"], BenchmarkConfig(block=1))
     shares = [plan.share(blocks, process=i, processes=2) for i in range(2)]
-    assert sorted(b.index for s in shares for b in s) == [0, 1, 2] and [len(s) for s in shares] == [2, 1]
+    assert sorted(b.number for s in shares for b in s) == [0, 1, 2] and [len(s) for s in shares] == [2, 1]
     with pytest.raises(InputError, match="process=2 of 2"):
         plan.share(blocks, process=2, processes=2)
 
