@@ -116,7 +116,8 @@ def wide(table: pd.DataFrame, *, seed: int | None = None) -> pd.DataFrame:
     columns["flops"] = list(first["flops"])
     for task in tasks(table):
         archs, values = curves(table, task, seed=seed)
-        rows = [archs.index(arch) if arch in archs else -1 for arch in columns["arch"]]
+        place = {arch: i for i, arch in enumerate(archs)}
+        rows = [place.get(arch, -1) for arch in columns["arch"]]
         values = np.concatenate([values, np.full((1, values.shape[1]), np.nan)])[rows]
         columns[f"{task}_valid"] = values[:, -1]
         columns[f"{task}_test"] = _tests(table, task, columns["arch"], seed)

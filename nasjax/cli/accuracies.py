@@ -93,6 +93,24 @@ def default_columns(name: str) -> list[str]:
     return [] if found is None else found.final
 
 
+def as_scores(name: str) -> pd.DataFrame | None:
+    """The accuracies of a benchmark as scores, to be compared with those of another table.
+
+    Args:
+      name: as for ``trained``.
+
+    Returns:
+      Columns arch, ``trained_TASK_valid`` and ``trained_TASK_test`` after the last epoch, params and flops; None where
+      ``name`` is no benchmark.
+    """
+    found = trained(name) if name else None
+    if found is None:
+        return None
+    return found.frame[["arch", *found.final, "params", "flops"]].rename(
+        columns={column: f"trained_{column}" for column in found.final}
+    )
+
+
 def load(name: str, space: str | None) -> pd.DataFrame:
     """Loads a table; a file may write its architectures in any encoding of the space.
 

@@ -37,7 +37,8 @@ class CorrelateConfig:
     workdir: str = option(None, "Directory of the run: scores.csv is read there and results are written there.",
                           section="What to compare", required=True)
     scores: str = option("", "CSV file of scores to read in place of the scores.csv of the workdir: a column arch, then"
-                         " a column for each proxy.", section="What to compare")
+                         " a column for each proxy; or the benchmark.csv.gz of launch.benchmark.",
+                         section="What to compare")
     table: str = option("nasbench201", "Accuracies: the name of a built-in table, the benchmark.csv.gz of"
                         " launch.benchmark, or a CSV file with a column arch, in any encoding of the space that the run"
                         " scored.", section="What to compare")
@@ -65,7 +66,8 @@ def main(config: CorrelateConfig) -> None:
     workdir = pathlib.Path(config.workdir)
     columns = [column.strip() for column in config.columns.split(",") if column.strip()]
     columns = columns or accuracies.default_columns(config.table)
-    scores = correlation.read_scores(config.scores or workdir)
+    own = accuracies.as_scores(config.scores)
+    scores = correlation.read_scores(config.scores or workdir) if own is None else own
     space = None if config.scores else accuracies.space_of(workdir)
     found = correlation.correlate(
         scores,

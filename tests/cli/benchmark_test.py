@@ -123,6 +123,18 @@ def test_correlate_reads_the_table(run_here, built, tmp_path):
     assert code == 0 and "one valid e2" in out
 
 
+def test_correlate_compares_two_tables(run_here, built, tmp_path):
+    flags = {"main": correlate.main, "config": correlate.CorrelateConfig}
+    code, _, err = run_here(
+        f"--workdir={tmp_path}", f"--scores={built}/benchmark.csv.gz", f"--table={built}", "--bootstrap=0", **flags
+    )
+    assert code == 0, err
+    found = json.loads((tmp_path / "result.json").read_text())["correlations"]
+    same = [row for row in found if row["proxy"] == f"trained_{row['target']}"]
+    assert len(same) == 4 and all(row["spearman"] == 1 for row in same)
+    assert {row["proxy"] for row in found} > {"params", "flops"}
+
+
 def test_libra_reads_the_table(run_here, built, tmp_path):
     archs = list(dict.fromkeys(read_table(built)["arch"]))
     generator = np.random.default_rng(0)
@@ -170,5 +182,6 @@ def test_options_of_training_and_augmentation():
 def test_isomorphic_cells_of_a_list_are_said(run_here, images, tmp_path):
     first = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|nor_conv_1x1~1|none~2|"
     other = "|none~0|+|nor_conv_3x3~0|none~1|+|none~0|none~1|nor_conv_1x1~2|"
-    code, _, err = run_here(f"--workdir={tmp_path}/run", *TINY, f"--tasks=npz:{images}/one.npz", f"--archs={first};{other}")
+    flags = (f"--tasks=npz:{images}/one.npz", f"--archs={first};{other}")
+    code, _, err = run_here(f"--workdir={tmp_path}/run", *TINY, *flags)
     assert code == 0 and "1 of 2 architectures are isomorphic to an earlier one" in err
