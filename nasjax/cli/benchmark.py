@@ -40,7 +40,7 @@ NOT_COMPARED = ("devices", "steps", "top")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchmarkCommand(common.ProcessesConfig):
+class BenchmarkCommand(common.ProcessesConfig, common.JobConfig):
     """Options of launch.benchmark."""
 
     space: str = option("nasbench201", "Search space.", section=_WHAT)
@@ -71,8 +71,6 @@ class BenchmarkCommand(common.ProcessesConfig):
     seeds: int = option(1, "Trainings of an architecture on a task.", section=_TRAINING, minimum=1)
     repeated: float = option(1.0, "Fraction of the architectures that get all seeds; the others get one.",
                              section=_TRAINING, minimum=0)
-    engine: str = dataclasses.field(default="host")  # no flag: blocks go to devices in turn
-    chunk: int | None = dataclasses.field(default=None)  # no flag: block it is
     block: int = option(8, "Architectures of one program.", section=_RUN, minimum=1)
     batching: str = option("map", "Whether a program trains its architectures one after another (map) or together"
                            " (vmap), or holds one alone (single).", section=_RUN, choices=BATCHINGS)

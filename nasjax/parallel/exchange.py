@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -48,18 +48,29 @@ def shared(label: str, make: Callable[[], Any]) -> Any:
 
     Args:
       label: what is exchanged.
-      make: called in process 0 alone; returns what JSON can hold.
+      make: called in process 0 alone; returns what JSON can hold. An InputError that it raises is raised in all.
 
     Returns:
       The value.
 
     Raises:
-      InputError: as `gather`.
+      InputError: as `gather`, or of ``make``.
     """
-    return gather(label, make() if is_main() else None)[0]
+    if process_count() == 1:
+        return make()
+    message = None
+    if is_main():
+        try:
+            message = [make(), None]
+        except InputError as error:
+            message = [None, str(error)]
+    value, refused = gather(label, message)[0]
+    if refused is not None:
+        raise InputError(refused)
+    return value
 
 
-def check_same(values: Sequence[Any], *, what: str) -> None:
+def check_agreement(values: Sequence[Any], *, what: str) -> None:
     """Refuses processes that do not agree.
 
     Args:
@@ -118,6 +129,20 @@ def give_up(reason: str) -> None:
     with contextlib.suppress(jax.errors.JaxRuntimeError):
         text = base64.b64encode(reason.encode("utf-8")).decode("ascii")
         _client().key_value_set(f"{_FAILED}/{process_index()}", text)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Tells the others where the body fails in this process alone; they would wait for it.
+
+    Yields:
+      Nothing.
+    """
+    try:
+        yield
+    except BaseException as error:
+        give_up(str(error) or type(error).__name__)
+        raise
 
 
 def _receive(client: Any, label: str, number: int, process: int) -> bytes:

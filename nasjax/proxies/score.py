@@ -145,8 +145,9 @@ def score(
         progress(done, total)
     wanted = tuple(dict.fromkeys(p for proxy in single for p in proxy.passes))
     fresh: list[Record] = []
-    if todo:
-        flow = run_passes(space, population[np.array(todo)], batches, wanted, key=key, **run_options)
+    with parallel.together():
+        own = population[np.array(todo, int)]
+        flow = run_passes(space, own, batches, wanted, key=key, **run_options) if todo else iter(())
         for position, last, facts, seconds in flow:
             index = todo[position]
             alive, reason = space.is_valid(population[index])

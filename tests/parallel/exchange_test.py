@@ -133,6 +133,27 @@ def test_one_that_gives_up_ends_the_others(processes):
     assert [str(ends[i]) for i in (0, 2)] == ["process 1 has given up: no space left: ü"] * 2
 
 
+def test_what_fails_in_one_ends_the_others(processes):
+    def talk(number):
+        try:
+            with parallel.together():
+                if number == 1:
+                    raise MemoryError
+                return parallel.gather("scores", number)
+        except MemoryError:
+            return "out of memory"
+
+    ends = processes(3, talk)
+    assert ends[1] == "out of memory" and "process 1 has given up: MemoryError" in str(ends[0])
+
+
+def test_what_process_0_refuses_is_refused_in_all(processes):
+    def refuse():
+        raise InputError("no such file")
+
+    assert [str(end) for end in processes(3, lambda number: parallel.shared("x", refuse))] == ["no such file"] * 3
+
+
 def test_a_lost_connection_is_said(processes):
     def talk(number):
         if number == 0:
@@ -145,6 +166,6 @@ def test_a_lost_connection_is_said(processes):
 
 
 def test_what_must_be_the_same():
-    parallel.check_same(["a", "a"], what="Options")
+    parallel.check_agreement(["a", "a"], what="Options")
     with pytest.raises(InputError, match="Options of process 2 differ from those of process 0"):
-        parallel.check_same(["a", "a", "b"], what="Options")
+        parallel.check_agreement(["a", "a", "b"], what="Options")

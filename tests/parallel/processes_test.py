@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -45,7 +46,7 @@ def test_an_unreachable_coordinator():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens there, and nobody else can
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(InputError, match=f"process 1 cannot reach the coordinator at {address} within 1 s .*efused"):
+        with pytest.raises(InputError, match=f"process 1 cannot reach the coordinator at {address} within 1 s .*ref"):
             parallel.initialize(coordinator_address=address, num_processes=2, process_id=1, timeout=1)
     with pytest.raises(InputError, match=r"coordinator at no-such-host.invalid:80 within 1 s \(.*start process 0"):
         parallel.initialize(coordinator_address="no-such-host.invalid:80", num_processes=2, process_id=1, timeout=1)
@@ -139,8 +140,14 @@ def stored(workdir):
         return {(r.arch, r.proxy): (repr(r.score), r.seconds) for r in store.to_frame().itertuples()}
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_started_again(driver, pair, tmp_path, quick_compilation, capsys):
-    """Scores and searches; process 1 is killed while scoring, then process 0, the coordinator, while searching."""
+    """Scores, searches, trains; process 1 is killed while scoring, then process 0, the coordinator, while searching."""
+    rng = np.random.default_rng(0)
+    sets = {f"{name}_{part}": rng.integers(0, 255 if name == "x" else 3, shape, dtype=np.uint8)
+            for part, count in (("train", 26), ("test", 10))
+            for name, shape in (("x", (count, 4, 4, 3)), ("y", (count,)))}  # fmt: skip
+    np.savez(tmp_path / "tiny.npz", **sets)
     driver.main(driver.Config(workdir=str(tmp_path / "alone")))
     workdir = tmp_path / "two"
     workdir.mkdir()
@@ -163,5 +170,9 @@ def test_killed_in_the_middle_and_started_again(driver, pair, tmp_path, quick_co
         alone, two = (pd.read_csv(path / file, dtype=str) for path in (tmp_path / "alone", workdir))
         pd.testing.assert_frame_equal(alone.drop(columns="seconds", errors="ignore"),
                                       two.drop(columns="seconds", errors="ignore"))  # fmt: skip
+    alone, two = (pd.read_csv(path / "train" / "history.csv") for path in (tmp_path / "alone", workdir))
+    assert len(alone) == 3 and alone.train_loss.nunique() == 3
+    for name in alone.columns.drop(["seconds", "waited"]):
+        np.testing.assert_allclose(two[name], alone[name], rtol=1e-6)
     names = {file.name for file in (workdir / "score").iterdir()}
     assert names == {"config.json", "run.flags", "scores-0.sqlite", "scores-1.sqlite", "scores.csv"}
