@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -179,7 +180,7 @@ def prepare(
     Args:
       name: of the task.
       train: training images with class numbers.
-      open_test: opens the test images; it is not called here.
+      open_test: opens the test images; it is not called here, and later once.
       valid_fraction: which fraction of the training images is held out.
       split_seed: which ones.
 
@@ -202,7 +203,7 @@ def prepare(
     if height != width:
         raise InputError(f"task {name}: images are {height}x{width}; allowed: squares; do: give image_size")
     return TaskData(
-        name, train, train_rows, valid_rows, open_test, int(train.num_classes), height, channels, mean, std,
+        name, train, train_rows, valid_rows, functools.cache(open_test), int(train.num_classes), height, channels, mean, std,
         train.fingerprint,
     )  # fmt: skip
 

@@ -63,6 +63,23 @@ def test_preparing_reads_no_test_image(toys):
     np.testing.assert_allclose(data.mean, expected, rtol=1e-5)
 
 
+def test_a_task_is_opened_by_its_source(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
+    labels = np.arange(40) % 4
+    file = tmp_path / "subset.npz"
+    np.savez(file, x_train=pixels, y_train=labels, x_test=pixels[:8, ::-1], y_test=labels[:8])
+    flat = tasks.load(tasks.parse(f"cifar100=npz:{file}", image_size=8)[0])
+    assert (flat.image_size, flat.num_classes, len(flat.valid_rows)) == (8, 4, 4)
+    np.testing.assert_array_equal(flat.train.images(np.arange(3)), pixels[:3])
+    np.testing.assert_array_equal(flat.open_test().images(np.arange(3)), pixels[:3, ::-1])
+    assert flat.open_test() is flat.open_test()
+    sphere = tasks.load(tasks.parse(f"Spherical-CIFAR-100=npz:{file}", image_size=12)[0])
+    assert sphere.name == "spherical_cifar100" and sphere.image_size == 12
+    assert sphere.fingerprint != flat.fingerprint and (np.asarray(sphere.train.images(np.arange(1))) == 0).any()
+    with pytest.raises(InputError, match="image_size=7 of spherical_cifar100; allowed: even"):
+        tasks.load(tasks.parse(f"Spherical-CIFAR-100=npz:{file}", image_size=7)[0])
+
+
 def test_targets_that_are_no_classes(toys):
     images = toys.images(0)
     images.labels = np.zeros((60, 4, 4))
