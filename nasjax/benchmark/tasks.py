@@ -203,8 +203,8 @@ def prepare(
     if height != width:
         raise InputError(f"task {name}: images are {height}x{width}; allowed: squares; do: give image_size")
     return TaskData(
-        name, train, train_rows, valid_rows, functools.cache(open_test), int(train.num_classes), height, channels, mean, std,
-        train.fingerprint,
+        name, train, train_rows, valid_rows, functools.cache(open_test), int(train.num_classes), height, channels, mean,
+        std, train.fingerprint,
     )  # fmt: skip
 
 
