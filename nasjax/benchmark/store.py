@@ -178,5 +178,5 @@ def _files(directory: pathlib.Path) -> list[pathlib.Path]:
 
 def _row(values: tuple[Any, ...]) -> Row:
     """A row of the table; SQLite keeps NaN as NULL."""
-    row = Row(*(math.nan if value is None else value for value in values))
+    row = Row._make(math.nan if value is None else value for value in values)
     return row._replace(valid=bool(row.valid))
