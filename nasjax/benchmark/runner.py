@@ -106,16 +106,22 @@ def build(
         counter = _Counter(mine, number, progress)
         todo = _unfinished(store, mine, number, counter, directory)
         work = _Work(by_task, trainers, own_spaces, config, key, description, directory, counter)
-        if len(chosen) == 1:
-            for block in todo:
-                work.train(block, chosen[0], store)
-        else:
-            _on_lanes(todo, chosen, work, process if processes > 1 else None)
+        about = {**(about or {}), "benchmark": description}
+        try:
+            if len(chosen) == 1:
+                for block in todo:
+                    work.train(block, chosen[0], store)
+            else:
+                _on_lanes(todo, chosen, work, process if processes > 1 else None)
+        except KeyboardInterrupt:
+            if parallel.process_count() == 1:  # what there is so far
+                _write(space, archs, own_spaces, store, number, directory, about)
+            raise
         if parallel.process_count() > 1:
             parallel.gather("benchmark", process)  # until all are done
             if not parallel.is_main():
                 return directory / TABLE
-        return _write(space, archs, own_spaces, store, number, directory, {**(about or {}), "benchmark": description})
+        return _write(space, archs, own_spaces, store, number, directory, about)
 
 
 def for_task(space: Any, data: TaskData) -> Any:

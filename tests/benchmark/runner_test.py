@@ -209,6 +209,21 @@ def test_a_state_that_was_cut_short(toys, whole, tmp_path, monkeypatch, caplog):
     assert about(path)["results_sha256"] == about(whole)["results_sha256"]
 
 
+def test_ctrl_c_leaves_the_table_of_what_there_is(toys, whole, tmp_path, monkeypatch):
+    put = EpochStore.put
+
+    def stops(store, rows):
+        put(store, rows)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochStore, "put", stops)
+        with pytest.raises(KeyboardInterrupt):
+            build(toys, tmp_path)
+    assert results(tmp_path)["epoch"].tolist() == [1, 1]
+    assert about(build(toys, tmp_path))["results_sha256"] == about(whole)["results_sha256"]
+
+
 def test_a_finished_benchmark_trains_nothing(toys, whole, monkeypatch):
     monkeypatch.setattr(training, "_epoch", None)
     before, seen = about(whole), []
