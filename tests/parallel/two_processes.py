@@ -33,7 +33,7 @@ def main(config):
     """Searches, scores, trains."""
     workdir = pathlib.Path(config.workdir)
     if config.hold and parallel.process_index() == 1:
-        hold_after(4, workdir)
+        hold_after(1, workdir)  # a generation is a block
     search.main(search.SearchConfig(workdir=str(workdir / "search"), **SEARCH))
     score.main(score.ScoreConfig(workdir=str(workdir / "score"), **SCORE))
     train(workdir / "train", workdir.parent / "tiny.npz")
