@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nasjax.figure_style import PALETTES, Palette, Theme, style
 from nasjax.training.objectives import KINDS
@@ -56,6 +57,7 @@ def _panel(axis: Axes, history: Sequence[Row], name: str, palette: Palette, best
                 best_epoch, values[best_epoch - 1], "o", markersize=9, markerfacecolor="none",
                 markeredgecolor=palette.ink, markeredgewidth=1.4, label="best epoch",
             )  # fmt: skip
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("epoch", color=palette.ink, fontsize=10.5)
     axis.set_ylabel(_LABELS[name], color=palette.ink, fontsize=10.5)
     axis.legend(frameon=False, fontsize=9, labelcolor=palette.ink)
