@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from nasjax import checkpoint
 from nasjax.checkpoint import Checkpoints
 from nasjax.types import InputError
 
@@ -27,6 +28,26 @@ def test_round_trip(tmp_path):
         assert (step, meta) == (1, META) == (1, store.newest_meta())
         jax.tree.map(np.testing.assert_array_equal, arrays, STATE)
         assert [a.dtype for a in jax.tree.leaves(arrays)] == [a.dtype for a in jax.tree.leaves(STATE)]
+
+
+def test_one_job_at_a_time(tmp_path):
+    with Checkpoints(tmp_path) as first:
+        first.save(1, STATE, META)
+        with pytest.raises(InputError, match="The state of a job in .* belongs to a run that is going on"):
+            Checkpoints(tmp_path)
+        with Checkpoints(tmp_path, read_only=True) as reader:
+            assert reader.restore(STATE).step == 1
+    with Checkpoints(tmp_path) as second:
+        assert second.steps() == [1]
+
+
+def test_arrays_travel_between_processes_as_they_are():
+    arrays = [np.float64(0.1), np.zeros((0, 3), np.int8), np.array([[True], [False]]), np.array(2.5, "bfloat16"),
+              np.arange(6, dtype=np.float32).reshape(2, 3).T]  # fmt: skip
+    found = checkpoint._unpacked(checkpoint._packed([np.asarray(a) for a in arrays]))
+    for one, other in zip(arrays, found, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert np.asarray(one).dtype == other.dtype and np.shape(one) == other.shape and other.flags.writeable
 
 
 def test_nothing_to_keep_is_a_state_too(tmp_path):

@@ -10,6 +10,7 @@ import textwrap
 import jax
 import pytest
 
+from nasjax import parallel
 from nasjax.cli import common
 from nasjax.types import InputError
 
@@ -19,6 +20,7 @@ COMMAND = '''
   python small.py --workdir=runs/x
 """
 import dataclasses
+from nasjax import parallel
 from nasjax.cli import common
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,3 +155,71 @@ def test_run_in_process_reports_bad_input(capsys):
 def test_compared_leaves_out_where():
     assert common.compared(Config(workdir="a", run_flags="--size=1")) == common.compared(Config(workdir="b"))
     assert set(common.NOT_COMPARED) <= set(common.compared(Config(workdir="a")))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shared(common.ProcessesConfig, common.JobConfig):
+    size: int = common.option(1, "Size.", section="What")
+
+
+def test_flags_of_processes_are_checked_first(capsys):
+    def never(config):
+        raise AssertionError("it must not begin")
+
+    for flags, message in {
+        ("--process_id=1",): "coordinator_address and num_processes are missing beside process_id=1",
+        ("--num_processes=2", "--process_id=2", "--coordinator_address=a:1"): "process_id=2; allowed: 0 to 1",
+        ("--num_processes=2", "--process_id=0", "--coordinator_address=a"): "coordinator_address='a'",
+        ("--num_processes=0",): "--num_processes=0: must be at least 1",
+    }.items():
+        with pytest.raises(SystemExit) as end:
+            common.run(never, Shared, argv=["--workdir=x", *flags])
+        assert end.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_where_a_run_takes_place_is_no_part_of_it(tmp_path):
+    seen = []
+    with pytest.raises(SystemExit) as end:
+        common.run(seen.append, Shared, argv=[f"--workdir={tmp_path}", "--num_processes=1", "--size=3"])
+    assert end.value.code == 0
+    (config,) = seen
+    assert config.num_processes == 1 and config.run_flags == f"--size=3\n--workdir={tmp_path}\n"
+    assert not {*common.PROCESS_FLAGS, "workdir"} & set(common.compared(config))
+
+
+def test_only_the_first_of_several_processes_talks(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(parallel, "is_main", lambda: False)
+    common.note("a remark")
+    with common.progress("Scoring") as report:
+        report(0, 2)
+        report(2, 2)
+    common.write_run_flags(tmp_path, Config(workdir=str(tmp_path)))
+    assert capsys.readouterr() == ("", "") and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("main", "lingers"), [(False, False), (True, True)])
+def test_one_of_several_processes_tells_the_others_why_it_ends(monkeypatch, capsys, main, lingers):
+    class LeftError(Exception):
+        pass
+
+    def leave(code):
+        raise LeftError(code)
+
+    told, slept = [], []
+    monkeypatch.setattr(parallel, "process_count", lambda: 2)
+    monkeypatch.setattr(parallel, "is_main", lambda: main)
+    monkeypatch.setattr(parallel, "give_up", told.append)
+    monkeypatch.setattr(common.time, "sleep", slept.append)
+    monkeypatch.setattr(common.os, "_exit", leave)
+
+    errors = [InputError("size is wrong"), RuntimeError("a bug"), KeyboardInterrupt()]
+
+    def work(config):
+        raise errors[config.size]
+
+    for size, (code, reason) in enumerate([(2, "size is wrong"), (1, "a bug"), (130, "stopped by the user")]):
+        with pytest.raises(LeftError, match=str(code)):
+            common.run(work, Config, argv=["--workdir=x", f"--size={size}"])
+        assert reason in told[-1]
+    assert len(told) == 3 and bool(slept) == lingers
+    assert "Traceback" in capsys.readouterr().err
