@@ -200,7 +200,8 @@ def _one(key: Array, image: Array, config: AugmentConfig) -> Array:
     """One image, everything but mixing. A stage folds its own number, so that switching one changes no other."""
     fill = config.fill if isinstance(config.fill, tuple) else (config.fill,)
     if config.resized_crop is not None:
-        size = image.shape[:2] if config.size is None else (config.size, config.size)
+        height, width = image.shape[:2]
+        size = (height, width) if config.size is None else (config.size, config.size)
         image = augment_mix.resized_crop(
             jax.random.fold_in(key, 0), image, size=size, area=config.resized_crop, ratio=config.resized_crop_ratio
         )

@@ -72,11 +72,11 @@ def value(op: Array, share: Array, sign: Array, ranges: Ranges, *, increasing: b
       float [].
     """
     table = np.zeros((len(OPS), 4))
-    for name, (least, most, signed) in ranges.items():
+    for name, (low, high, coin) in ranges.items():
         if increasing and name in _FACTORS:
-            table[NUMBER[name]] = (0.0, (most - least) / 2, 1.0, 1.0)
+            table[NUMBER[name]] = (0.0, (high - low) / 2, 1.0, 1.0)
         else:
-            table[NUMBER[name]] = (least, most, float(signed), 0.0)
+            table[NUMBER[name]] = (low, high, float(coin), 0.0)
     least, most, signed, offset = (jnp.asarray(column, share.dtype)[op] for column in table.T)
     found = offset + jnp.where(signed > 0, sign, 1) * (least + (most - least) * share)
     return jnp.where(op == NUMBER["posterize"], jnp.round(found), found)

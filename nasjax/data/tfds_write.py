@@ -55,7 +55,7 @@ def write(
     shapes = {images.shape[1:] for images, _ in parts.values()}
     shape = shapes.pop() if len(shapes) == 1 else (None, None, 3)
 
-    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
         """Data set of arrays."""
 
         VERSION = tfds.core.Version("1.0.0")
