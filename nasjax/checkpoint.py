@@ -43,16 +43,20 @@ class Checkpoints:
 
     A state that ``save`` has returned from survives a kill and a power cut; a half-written one is never seen. While it
     is open, no other job may open it. Of several processes (`nasjax.parallel.initialize`), the first reads and writes,
-    and the others are given what it reads: all call all methods, and only the first needs to see the directory.
+    and the others are given what it reads: all call all methods, and only the first needs to see the directory. With
+    ``own=True`` a directory belongs to this process, whatever the others do.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, keep: int = 2, read_only: bool = False) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], *, keep: int = 2, read_only: bool = False, own: bool = False
+    ) -> None:
         """Opens a directory, made on first use.
 
         Args:
           directory: where the states lie, and nothing else.
           keep: how many of the newest are kept.
           read_only: never save, and look at the states of a job that may be going on.
+          own: whether the states are those of this process alone.
 
         Raises:
           InputError: the directory cannot be made, or another job that is going on has it open.
@@ -60,7 +64,8 @@ class Checkpoints:
         self.directory = pathlib.Path(directory).absolute()
         self._manager: Any = None
         self._lock: Lock | None = None
-        if not parallel.is_main():
+        self._together = not own and parallel.process_count() > 1
+        if self._together and not parallel.is_main():
             return
         import orbax.checkpoint as ocp  # takes a second to import
 
@@ -69,7 +74,10 @@ class Checkpoints:
             if not read_only:
                 self._lock = Lock.take(self.directory, what="The state of a job")
             # One process alone: orbax would wait for all of them.
-            alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+            process = parallel.process_index()
+            alone = ocp.options.MultiprocessingOptions(
+                primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process{process}"
+            )
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=keep, enable_async_checkpointing=False, create=False, multiprocessing_options=alone
             )
@@ -93,7 +101,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Numbers of the saved states, oldest first."""
-        return list(parallel.shared("steps", self._steps))
+        return list(parallel.shared("steps", self._steps)) if self._together else self._steps()
 
     def _steps(self) -> list[int]:
         return sorted(int(step) for step in self._manager.all_steps())
@@ -109,7 +117,7 @@ class Checkpoints:
         Raises:
           InputError: it cannot be written; the states before stay.
         """
-        if not parallel.is_main():
+        if self._together and not parallel.is_main():
             return
         import orbax.checkpoint as ocp
 
@@ -123,7 +131,7 @@ class Checkpoints:
 
     def newest_meta(self) -> dict[str, Any]:
         """What was saved beside the newest arrays that is readable; empty if nothing is."""
-        return dict(parallel.shared("meta", self._newest_meta))
+        return dict(parallel.shared("meta", self._newest_meta) if self._together else self._newest_meta())
 
     def _newest_meta(self) -> dict[str, Any]:
         for step in reversed(self._steps()):
@@ -143,7 +151,7 @@ class Checkpoints:
         Raises:
           InputError: states are there, and none can be read as this structure.
         """
-        if parallel.process_count() == 1:
+        if not self._together:
             return self._restore(like)
         packed = b""
 
@@ -186,6 +194,18 @@ class Checkpoints:
                 "restore it from a copy"
             ) from failure
         return None
+
+    def forget_after(self, step: int) -> None:
+        """Removes states newer than a restored one: they cannot be read, and would keep new ones from being saved.
+
+        Args:
+          step: number of the restored state.
+        """
+        if self._together and not parallel.is_main():
+            return
+        with _clear_errors(self.directory), _quiet():
+            for newer in [number for number in self._steps() if number > step]:
+                self._manager.delete(newer)
 
     def _texts(self, step: int) -> dict[str, Any]:
         """What JSON holds of a state."""

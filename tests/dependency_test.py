@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
     "types": 0,
     "hashing": 0,
-    "locking": 0,
+    "locking": 0.5,
     "parallel": 0.5,  # states of jobs are shared by the processes
     "nn": 1,
     "metrics": 1,
@@ -41,7 +41,12 @@ LAYERS = {
     "": 8,  # nasjax/__init__.py itself
 }
 TOP = 7  # from here on, `import nasjax` as a whole is allowed
-DISTRIBUTION = {"PIL": "pillow", "absl": "absl-py", "orbax": "orbax-checkpoint"}
+DISTRIBUTION = {
+    "PIL": "pillow",
+    "absl": "absl-py",
+    "orbax": "orbax-checkpoint",
+    "tensorflow_datasets": "tensorflow-datasets",
+}
 
 
 def unit(path: pathlib.Path) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -200,16 +201,16 @@ def pairs(flag: str, text: str) -> dict[str, Any]:
 
     Args:
       flag: its name.
-      text: pairs separated by commas.
+      text: pairs separated by commas; a value may be several in parentheses, as in heads=(3,4).
 
     Returns:
-      name -> whole number, number, true or false, or text.
+      name -> whole number, number, true or false, text, or a tuple of them.
 
     Raises:
       InputError: a part is of another form.
     """
     found: dict[str, Any] = {}
-    for part in (part.strip() for part in text.split(",") if part.strip()):
+    for part in (part.strip() for part in re.split(r",(?![^()]*\))", text) if part.strip()):
         name, sign, value = (word.strip() for word in part.partition("="))
         if not (name and sign and value):
             raise InputError(f"--{flag}={text}: {part!r} is not of the form name=value, as in stacks=2.")
@@ -218,6 +219,8 @@ def pairs(flag: str, text: str) -> dict[str, Any]:
 
 
 def _number(text: str) -> Any:
+    if text.startswith("(") and text.endswith(")"):
+        return tuple(_number(part.strip()) for part in text[1:-1].split(",") if part.strip())
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):

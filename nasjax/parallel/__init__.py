@@ -9,6 +9,7 @@ from nasjax.parallel.data import AXIS, DataParallel, data_parallel
 from nasjax.parallel.exchange import LOOK, check_agreement, gather, gather_bytes, give_up, shared, together
 from nasjax.parallel.population import BATCHINGS, ENGINES, Mapped, population_map
 from nasjax.parallel.processes import (
+    LIVENESS,
     device_summary,
     initialize,
     is_main,
@@ -21,6 +22,7 @@ __all__ = [
     "AXIS",
     "BATCHINGS",
     "ENGINES",
+    "LIVENESS",
     "LOOK",
     "DataParallel",
     "Mapped",

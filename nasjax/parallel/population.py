@@ -262,7 +262,7 @@ class Mapped:
 
         if self.engine == "pmap":
             # The size is stated, since processes may have different numbers of devices.
-            own = {"devices": self.devices, "axis_size": len(self.devices)}
+            own: Any = {"devices": self.devices, "axis_size": len(self.devices)}
             return jax.pmap(run, axis_name=_AXIS, in_axes=(0, 0, None), **own)
         if self.engine == "shard_map":
             # Without the varying-axes check: a scan inside fn may start from a constant carry.

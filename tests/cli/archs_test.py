@@ -1,5 +1,6 @@
 """Which architectures a command works on."""
 
+import gzip
 import types
 
 import jax
@@ -114,6 +115,10 @@ def test_malformed_architectures_say_where(space, tmp_path):
 
 def test_bad_files(space, tmp_path):
     assert "No such file" in message(space, f"file:{tmp_path / 'absent'}")
+    (tmp_path / "table.csv.gz").write_bytes(gzip.compress(f"arch,epoch\n{SECOND},1\n{SECOND},2\n{FIRST},1\n".encode()))
+    assert archs.choose(KEY, space, f"file:{tmp_path / 'table.csv.gz'}") == [SECOND, FIRST]
+    (tmp_path / "cut.csv.gz").write_bytes((tmp_path / "table.csv.gz").read_bytes()[:40])
+    assert "cut short" in message(space, f"file:{tmp_path / 'cut.csv.gz'}")
     assert "Is a directory" in message(space, f"file:{tmp_path}")
     (tmp_path / "empty").write_text("# nothing\n")
     assert "holds no architecture" in message(space, f"file:{tmp_path / 'empty'}")

@@ -1,19 +1,17 @@
-"""One of two processes that score, search and train together; started by processes_test.py.
+"""One of two processes that search, score and train together; started by processes_test.py.
 
-The flag hold stops a process for ever in the middle: process 1 of "score", process 0 of "search". The test then
-kills it.
+The flag hold stops process 1 for ever in the middle of the second generation, where the test kills it.
 """
 
 import dataclasses
 import importlib.util
-import os
 import pathlib
 import sys
 import time
 
 import jax
 
-from nasjax import checkpoint, data, parallel, records, training
+from nasjax import data, parallel, records, training
 from nasjax.cli import common, options, score, search
 
 TINY = {"channels": 4, "cells": 1, "image_size": 8, "data": "noise", "batch_size": 4, "num_batches": 2, "chunk": 1}
@@ -21,25 +19,23 @@ SCORE = {**TINY, "archs": "random:13", "proxies": "nwot,params"}
 SEARCH = {**TINY, "proxies": "nwot,params", "weights": "1,-1", "budget": 12,
           "algorithm_options": "population=5,parents=3,mutations=3,crossovers=2"}  # fmt: skip
 TRAIN = {"epochs": 3, "batch_size": 8, "learning_rate": 0.5, "average": 0.8, "drop_path": 0.1}
-LIVENESS = 8  # seconds
+LIVENESS = 6  # seconds until the others notice a kill
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(common.ProcessesConfig, common.JobConfig):
     """What the test asks for."""
 
-    hold: str = common.option("", "What to stop in the middle of.", section="What")
+    hold: bool = common.option(False, "Whether to stop in the middle of the search.", section="What")
 
 
 def main(config):
-    """Scores, searches, trains."""
+    """Searches, scores, trains."""
     workdir = pathlib.Path(config.workdir)
-    if config.hold == "score" and parallel.process_index() == 1:
-        hold_after(records.Store, "put", 2, workdir)
-    score.main(score.ScoreConfig(workdir=str(workdir / "score"), **SCORE))
-    if config.hold == "search" and parallel.is_main():
-        hold_after(checkpoint.Checkpoints, "save", 1, workdir)
+    if config.hold and parallel.process_index() == 1:
+        hold_after(1, workdir)  # a generation is a block
     search.main(search.SearchConfig(workdir=str(workdir / "search"), **SEARCH))
+    score.main(score.ScoreConfig(workdir=str(workdir / "score"), **SCORE))
     train(workdir / "train", workdir.parent / "tiny.npz")
 
 
@@ -63,18 +59,18 @@ def load(name):
     return module
 
 
-def hold_after(owner, name, count, workdir):
-    """Lets a method return a number of times, then tells the test and stops for ever."""
-    method, calls = getattr(owner, name), []
+def hold_after(blocks, workdir):
+    """Lets the store take a number of blocks, then tells the test and stops for ever."""
+    put, taken = records.Store.put, []
 
-    def held(self, *args):
-        if len(calls) == count:
-            (workdir / f"held-{os.getpid()}").touch()
+    def held(store, rows):
+        if len(taken) == blocks:
+            (workdir / "held").touch()
             time.sleep(1000)
-        calls.append(1)
-        return method(self, *args)
+        taken.append(1)
+        put(store, rows)
 
-    setattr(owner, name, held)
+    records.Store.put = held
 
 
 if __name__ == "__main__":
@@ -85,6 +81,6 @@ if __name__ == "__main__":
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     own, _ = options.parse(Config, sys.argv[1:])
     flags = {name: getattr(own, name) for name in common.PROCESS_FLAGS}
-    parallel.initialize(**flags, timeout=60, liveness=LIVENESS)
+    parallel.initialize(**flags, liveness=LIVENESS if own.hold else parallel.LIVENESS)
     with conftest.quick():
         common.run(main, Config)
