@@ -157,7 +157,9 @@ def _max_pool_bwd(geometry: _MaxPool, x: Array, dy: Array) -> tuple[Array]:
 _max_pool.defvjp(_max_pool_fwd, _max_pool_bwd)
 
 
-def max_pool(x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME") -> Array:
+def max_pool(
+    x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME", fast: bool | None = None
+) -> Array:
     """Maximum pooling by shifted comparisons, forward and backward; padding never wins.
 
     The gradient goes to the first of equal values, row by row, as in PyTorch. What autodiff derives from
@@ -168,9 +170,12 @@ def max_pool(x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME
       window: height and width of the window.
       stride: step of the window.
       padding: "SAME", "VALID" or explicit.
+      fast: False leaves the derivative to autodiff, which forward-mode derivatives need; it shares the gradient among
+        equal values.
 
     Returns:
       float [batch, new height, new width, channels].
     """
     sides = pads_of(padding, x.shape[1:3], (window, window), (stride, stride), (1, 1))
-    return _max_pool(_MaxPool(window, stride, sides), x)
+    geometry = _MaxPool(window, stride, sides)
+    return geometry.forward(x) if fast is False else _max_pool(geometry, x)
