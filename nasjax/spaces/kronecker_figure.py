@@ -48,7 +48,7 @@ def draw(space: Any, arch: Any, *, axes: Any = None) -> Any:
     x = np.concatenate([[-1.0], rows[:, 0] + bend, [space.num_blocks + 0.3]])
     y = -np.concatenate([[middle], rows[:, 1], [middle]])
     for a, b in graph.edges:
-        within = 0 < a and b <= len(rows) and rows[a - 1, 0] == rows[b - 1, 0]
+        within = a > 0 and b <= len(rows) and rows[a - 1, 0] == rows[b - 1, 0]
         style = {"color": "#1b6ca8" if within else "#b0b4ba", "lw": 0.9, "shrinkA": 6, "shrinkB": 6, "alpha": 0.7}
         arrow = {"arrowstyle": "-|>", "connectionstyle": "arc3,rad=0.08", **style}
         axes.annotate("", (x[b], y[b]), (x[a], y[a]), arrowprops=arrow)
