@@ -1,0 +1,35 @@
+"""Devices and processes: the only package that names ``pmap``, ``shard_map``, ``Mesh`` or ``jax.distributed``.
+
+Within a process, `population_map` maps a function over a population on every local device. Several processes, on one
+machine or many, are joined by `initialize`; each then works on its own devices, and `gather` exchanges results.
+"""
+
+from nasjax.parallel.exchange import LOOK, check_same, gather, gather_bytes, give_up, shared
+from nasjax.parallel.population import BATCHINGS, ENGINES, Mapped, population_map
+from nasjax.parallel.processes import (
+    device_summary,
+    initialize,
+    is_main,
+    local_devices,
+    process_count,
+    process_index,
+)
+
+__all__ = [
+    "BATCHINGS",
+    "ENGINES",
+    "LOOK",
+    "Mapped",
+    "check_same",
+    "device_summary",
+    "gather",
+    "gather_bytes",
+    "give_up",
+    "initialize",
+    "is_main",
+    "local_devices",
+    "population_map",
+    "process_count",
+    "process_index",
+    "shared",
+]
