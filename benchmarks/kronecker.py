@@ -2,9 +2,9 @@
 
     python -m benchmarks.kronecker
 
-A step is the gradient of the mean cross-entropy of one batch with respect to all parameters, without optimiser. The masked
-form is compiled once; the unrolled form once for each architecture. Below, how many steps an architecture needs until
-compiling it by itself has paid.
+A step is the gradient of the mean cross-entropy of one batch with respect to all parameters, without optimiser. The
+masked form is compiled once; the unrolled form once for each architecture. Below, how many steps an architecture needs
+until compiling it by itself has paid.
 """
 
 from __future__ import annotations

@@ -153,11 +153,19 @@ class Checkpoints:
         """
         if not self._together:
             return self._restore(like)
-        saved = self._restore(like) if parallel.is_main() else None
-        head = parallel.shared("state", lambda: saved and [saved.step, saved.meta])
+        packed = b""
+
+        def read() -> list[Any] | None:
+            nonlocal packed
+            saved = self._restore(like)
+            if saved is None:
+                return None
+            packed = _packed(jax.tree.leaves(saved.arrays))
+            return [saved.step, saved.meta]
+
+        head = parallel.shared("state", read)
         if head is None:
             return None
-        packed = b"" if saved is None else _packed(jax.tree.leaves(saved.arrays))
         arrays = _unpacked(parallel.gather_bytes("arrays", packed)[0])
         return Saved(int(head[0]), jax.tree.unflatten(jax.tree.structure(like), arrays), dict(head[1]))
 
@@ -222,6 +230,39 @@ def _unpacked(raw: bytes) -> list[np.ndarray]:
         arrays.append(np.frombuffer(content, kind, count, start).reshape(shape).copy())
         start += count * kind.itemsize
     return arrays
+
+
+def check_same(now: Mapping[str, Any], there: Mapping[str, Any], where: os.PathLike[str], *, what: str) -> None:
+    """Refuses a saved state of another job.
+
+    Args:
+      now: what this job is, JSON-serialisable.
+      there: what the saved one is.
+      where: directory of the state.
+      what: kind of job, for the message.
+
+    Raises:
+      InputError: they differ; the message lists where.
+    """
+    differing = _differences(json.loads(json.dumps(now)), dict(there))
+    if differing:
+        lines = "\n".join(f"  {name}: there {json.dumps(old)}, now {json.dumps(new)}" for name, old, new in differing)
+        raise InputError(
+            f"{where} holds the state of another {what}:\n{lines}\nUse another directory, or the same settings as "
+            "before."
+        )
+
+
+def _differences(now: dict[str, Any], there: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """Names of the values that differ, those of inner dictionaries joined by dots, with the old and the new value."""
+    found = []
+    for name in sorted({*now, *there}):
+        old, new = there.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(new, old, f"{prefix}{name}.")
+        elif old != new:
+            found.append((f"{prefix}{name}", old, new))
+    return found
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from nasjax.types import InputError
 __all__ = [
     "NOT_COMPARED",
     "CommandConfig",
+    "JobConfig",
     "ProcessesConfig",
     "RunConfig",
     "compared",
@@ -59,7 +60,7 @@ class CommandConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunConfig(CommandConfig):
+class JobConfig(CommandConfig):
     """Options of every command that computes."""
 
     workdir: str = option(
@@ -70,11 +71,17 @@ class RunConfig(CommandConfig):
                        minimum=0)
     precision: str = option("highest", "Precision of convolutions and products; fast is TF32 or bfloat16 on"
                             " accelerators and the same on a CPU.", section=_SECTION, choices=("highest", "fast"))
+    devices: int | None = option(None, "How many devices to use; all by default.", section=_SECTION, kind=int,
+                                 minimum=1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig(JobConfig):
+    """Options of every command that works on many architectures."""
+
     engine: str = option("auto", "How devices are used: auto is pmap on several devices and jit on one; host sends"
                          " blocks to devices in turn. No engine changes a score.", section=_SECTION,
                          choices=("auto", "pmap", "shard_map", "jit", "host"))
-    devices: int | None = option(None, "How many devices to use; all by default.", section=_SECTION, kind=int,
-                                 minimum=1)
     chunk: int | None = option(None, "Architectures in one block on a device: results are saved after each. Chosen by"
                                " device by default.", section=_SECTION, kind=int, minimum=1)
     batching: str = option("map", "Whether the architectures of a block run one after another (map) or together"
@@ -82,8 +89,8 @@ class RunConfig(CommandConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ProcessesConfig(RunConfig):
-    """Options of commands that several processes run together; ``run`` joins them."""
+class ProcessesConfig(CommandConfig):
+    """Options of commands that several processes run together, named before `RunConfig` or `JobConfig`."""
 
     coordinator_address: str | None = option(
         None, "host:port of process 0, the same for all processes. Under SLURM, GKE, Cloud TPU and Open MPI the three"

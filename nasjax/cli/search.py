@@ -37,7 +37,7 @@ PRUNING = "pruning"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SearchConfig(common.ProcessesConfig):
+class SearchConfig(common.ProcessesConfig, common.RunConfig):
     """Options of launch.search."""
 
     space: str = option("nasbench201", "Search space.", section=_SPACE)

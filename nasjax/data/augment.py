@@ -248,7 +248,7 @@ def _crop(key: Array, image: Array, padding: int) -> Array:
     units = augment_mix.units_of(key, (2,), image.dtype)
     row, column = jnp.floor(units * (2 * padding + 1)).astype(jnp.int32)
     framed = jnp.pad(image, ((padding, padding), (padding, padding), (0, 0)))
-    return jax.lax.dynamic_slice(framed, (row, column, 0), image.shape)
+    return jax.lax.dynamic_slice(framed, (row, column, jnp.int32(0)), image.shape)
 
 
 def _normalise(images: Array, config: AugmentConfig) -> Array:

@@ -74,7 +74,7 @@ def batch_moments(x: Array, *, axis: str | None = None) -> tuple[Array, Array]:
     # One message; nothing cancels, as it would with means of squares.
     means, variances = lax.all_gather(jnp.stack([mean, var]), axis, axis=1)
     mean = means.mean(0)
-    return mean, (variances + jnp.square(means - mean)).mean(0)
+    return mean, (variances + jnp.square(means - mean[None])).mean(0)
 
 
 def batch_count(x: Array, *, axis: str | None = None) -> int:

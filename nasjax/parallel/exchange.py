@@ -48,18 +48,29 @@ def shared(label: str, make: Callable[[], Any]) -> Any:
 
     Args:
       label: what is exchanged.
-      make: called in process 0 alone; returns what JSON can hold.
+      make: called in process 0 alone; returns what JSON can hold. An InputError that it raises is raised in all.
 
     Returns:
       The value.
 
     Raises:
-      InputError: as `gather`.
+      InputError: as `gather`, or of ``make``.
     """
-    return gather(label, make() if is_main() else None)[0]
+    if process_count() == 1:
+        return make()
+    message = None
+    if is_main():
+        try:
+            message = [make(), None]
+        except InputError as error:
+            message = [None, str(error)]
+    value, refused = gather(label, message)[0]
+    if refused is not None:
+        raise InputError(refused)
+    return value
 
 
-def check_same(values: Sequence[Any], *, what: str) -> None:
+def check_agreement(values: Sequence[Any], *, what: str) -> None:
     """Refuses processes that do not agree.
 
     Args:

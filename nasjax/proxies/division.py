@@ -60,7 +60,7 @@ def agree(contexts: Sequence[str], archs: Sequence[str], records: Records) -> Wo
     name = fingerprint([list(contexts), list(archs)])
     bits = base64.b64encode(np.packbits(here).tobytes()).decode("ascii")
     found = parallel.gather("what to score", [name, bits])
-    parallel.check_same([who for who, _ in found], what="Architectures, images, proxies or options")
+    parallel.check_agreement([who for who, _ in found], what="Architectures, images, proxies or options")
     there = np.stack([_unpacked(text, len(archs)) for _, text in found])
     return divide(contexts, archs, there, parallel.process_index())
 

@@ -105,7 +105,8 @@ def _norm(
     config: StageConfig, y: Array, scale: Array, shift: Array, stats: tuple[Array, Array], seen: Array, fast: bool
 ) -> Array:
     """Norm of a vertex; ``seen`` [2, C] are the moments of ``y``, for mode "batch"."""
-    moments = (seen[0].reshape(1, 1, 1, -1), seen[1].reshape(1, 1, 1, -1)) if config.norm == "batch" else None
+    whole, _ = nn.batch_mode(config.norm)
+    moments = (seen[0].reshape(1, 1, 1, -1), seen[1].reshape(1, 1, 1, -1)) if whole else None
     return nn.batch_norm(y, scale, shift, stats=stats, mode=config.norm, moments=moments, fast=fast)[0]
 
 
@@ -133,8 +134,9 @@ def run(
         kernel = arrays.kernels[slot]
         y = update(order.ops[slot], [*branches, None], (total, kernel), jnp.zeros((*size, width), entry.dtype))
         seen = jnp.zeros((2, width), y.dtype)
-        if config.norm == "batch":
-            seen = jnp.stack([m.reshape(-1) for m in nn.batch_moments(y)])
+        whole, axis = nn.batch_mode(config.norm)
+        if whole:
+            seen = jnp.stack([m.reshape(-1) for m in nn.batch_moments(y, axis=axis)])
         own = (stats[0][slot], stats[1][slot])
         z = _norm(config, y, arrays.scale[slot], arrays.shift[slot], own, seen, False)
         z = z if _on_cpu() else jnp.where(order.live[slot], z, 0)
@@ -146,9 +148,10 @@ def run(
 
 def running(config: StageConfig, order: Order, found: _Run, stats: tuple[Array, Array]) -> tuple[Array, Array]:
     """Running statistics after the stage."""
-    if config.norm != "batch":
+    whole, axis = nn.batch_mode(config.norm)
+    if not whole:
         return stats
-    count = found.nodes[0].size // found.nodes.shape[-1]
+    count = nn.batch_count(found.nodes[0], axis=axis)
     new = nn.running_stats(stats, (found.seen[:, 0], found.seen[:, 1]), count)
     live = jnp.asarray(order.live)[:, None]
     return jnp.where(live, new[0], stats[0]), jnp.where(live, new[1], stats[1])

@@ -145,6 +145,6 @@ def test_a_lost_connection_is_said(processes):
 
 
 def test_what_must_be_the_same():
-    parallel.check_same(["a", "a"], what="Options")
+    parallel.check_agreement(["a", "a"], what="Options")
     with pytest.raises(InputError, match="Options of process 2 differ from those of process 0"):
-        parallel.check_same(["a", "a", "b"], what="Options")
+        parallel.check_agreement(["a", "a", "b"], what="Options")

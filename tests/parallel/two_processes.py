@@ -1,6 +1,7 @@
 """One of two processes that score, search and train together; started by processes_test.py.
 
-The flag hold stops a process for ever in the middle: process 1 of "score", process 0 of "search". The test then kills it.
+The flag hold stops a process for ever in the middle: process 1 of "score", process 0 of "search". The test then
+kills it.
 """
 
 import dataclasses
@@ -23,7 +24,7 @@ LIVENESS = 8  # seconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(common.ProcessesConfig):
+class Config(common.ProcessesConfig, common.JobConfig):
     """What the test asks for."""
 
     hold: str = common.option("", "What to stop in the middle of.", section="What")
