@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -94,6 +94,8 @@ class Kronecker(Classifier):
     precision: str = "highest"
     form: str = "masked"
     fixed: tuple[int, ...] | None = dataclasses.field(default=None, metadata={"option": False})
+
+    forward_over_reverse: ClassVar[bool] = True  # see `nasjax.spaces.optional`
 
     def __post_init__(self) -> None:
         """Makes sequences tuples, and checks all."""
