@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nasjax import nn
+from nasjax.spaces import kronecker_stage
 from nasjax.spaces.kronecker import Kronecker
 from nasjax.spaces.kronecker_codec import OPS, parts
 from nasjax.spaces.kronecker_graph import kron_dag
@@ -133,6 +134,15 @@ def test_both_forms_agree(encoding, gradients):
     one, other = run(*variables, arch, SPACE), run(*variables, arch, bound)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), one, other)
     assert traces.count(SPACE) == 1 and traces.count(bound) == 1  # masked: one program for all
+
+
+def test_dense_sums_of_accelerators_agree_with_the_loops_of_a_cpu(gradients, monkeypatch):
+    run, _ = gradients
+    arch, variables = shaken(SPACE, OTHER)  # with slots that hold no vertex
+    wanted = run(*variables, arch, SPACE)
+    monkeypatch.setattr(kronecker_stage, "_on_cpu", lambda: False)
+    found = run(*variables, arch, dataclasses.replace(SPACE, space_seed=1))  # traced anew
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), found, wanted)
 
 
 def test_what_an_architecture_lacks_gets_no_gradient(gradients):
