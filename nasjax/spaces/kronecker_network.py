@@ -114,7 +114,7 @@ def forward(run: Runner, sizes: Sizes, graph: Wiring, images: Array, *, static: 
       InputError: the strides do not divide the images.
     """
     check_image(sizes, *images.shape[1:3])
-    x = run.norm(run.conv(images, "stem", stride=sizes.stem_stride), "stem")
+    x = run.norm(run.conv(images, "stem", stride=sizes.stem_stride, padding=1), "stem")
     nodes = run.rescale(x)[None]
     for s in range(sizes.num_stages):
         entry = _crossing(run, sizes, graph, s, nodes, static=static) if s else nodes
@@ -129,7 +129,7 @@ def forward(run: Runner, sizes: Sizes, graph: Wiring, images: Array, *, static: 
 def layer_outputs(run: Runner, sizes: Sizes, graph: Wiring, images: Array, visit: OutputVisit) -> list[PyTree]:
     """What ``visit`` makes of the outputs of all layers; see `nasjax.spaces.optional.HasLayerOutputs`."""
     check_image(sizes, *images.shape[1:3])
-    convolved = run.conv(images, "stem", stride=sizes.stem_stride)
+    convolved = run.conv(images, "stem", stride=sizes.stem_stride, padding=1)
     shown = [visit(convolved[None])]
     nodes = entry = run.norm(convolved, "stem")[None]
     for s in range(sizes.num_stages):

@@ -210,7 +210,7 @@ def test_readings_of_single_samples_sum_to_the_gradient(data):
 
     def loss(weights, moments):
         params = SPACE.with_weights(variables.params, weights)
-        output = SPACE.apply(Variables(params, variables.stats), arch, data[0], norm="running", moments=moments)
+        output = SPACE.apply(Variables(params, variables.stats), arch, data[0], norm="sample", moments=moments)
         return SPACE.loss(output, data[1])
 
     zeros = jax.tree.map(nn.Moments.zeros_like, weights)
