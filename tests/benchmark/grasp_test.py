@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import runpy
 
 import numpy as np
 import pytest
@@ -59,18 +60,22 @@ def test_the_space_fits_each_data_set(data):
     assert grasp.space_on(space, data._replace(image_size=64)).stem_stride == 2
 
 
+def written(epochs):
+    """A table of some epochs of a training of two, and its description."""
+    values = {"arch": '"{""a"":1}"', "task": "cifar10", "seed": 0, "epochs": 2, "valid": "true"}
+    rows = [",".join(COLUMNS)]
+    for epoch in range(1, epochs + 1):
+        own = values | {"epoch": epoch, "valid_accuracy": 10.0 * epoch}
+        rows.append(",".join(str(own.get(name, "")) for name in COLUMNS))
+    content = gzip.compress("\n".join(rows).encode())
+    options = Kronecker(channels=4, image_size=16).options
+    return content, {"sha256": hashlib.sha256(content).hexdigest(), "benchmark": {"space options": {"cifar10": options}}}
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A package whose table is of two epochs."""
-    columns = list(COLUMNS)
-    values = {"arch": '"{""a"":1}"', "task": "cifar10", "seed": 0, "epochs": 2, "valid": "true"}
-    rows = [",".join(columns)]
-    for epoch in (1, 2):
-        own = values | {"epoch": epoch, "valid_accuracy": 10.0 * epoch}
-        rows.append(",".join(str(own.get(name, "")) for name in columns))
-    content = gzip.compress("\n".join(rows).encode())
-    options = Kronecker(channels=4, image_size=16).options
-    about = {"sha256": hashlib.sha256(content).hexdigest(), "benchmark": {"space options": {"cifar10": options}}}
+    content, about = written(2)
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "kronecker.csv.gz").write_bytes(content)
     (tmp_path / "assets" / "kronecker.json").write_text(json.dumps(about))
@@ -92,6 +97,25 @@ def test_the_shipped_table_is_checked(package):
     (package / "kronecker.csv.gz").unlink()
     with pytest.raises(InputError, match="lacks kronecker.csv.gz"):
         benchmark.kronecker_table()
+
+
+def test_a_finished_benchmark_becomes_package_data(root, tmp_path, package):
+    make = runpy.run_path(str(root / "scripts" / "make_kronecker.py"))["main"]
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    for epochs, change, message in (
+        (1, {}, "1 of 1 trainings have not ended"), (2, {"flags": [str(workdir)]}, "directories of this machine"),
+    ):  # fmt: skip
+        content, about = written(epochs)
+        (workdir / "benchmark.csv.gz").write_bytes(content)
+        (workdir / "benchmark.json").write_text(json.dumps(about | change))
+        with pytest.raises(SystemExit, match=message):
+            make(workdir, package)
+    (workdir / "benchmark.json").write_text(json.dumps(about | {"space": "kronecker"}))
+    make(workdir, package)
+    shipped._about.cache_clear()
+    assert benchmark.kronecker_about()["space"] == "kronecker"
+    assert benchmark.kronecker_table()["epoch"].tolist() == [1, 2]
 
 
 def test_what_is_shipped(root):
