@@ -68,8 +68,8 @@ def written(epochs):
         own = values | {"epoch": epoch, "valid_accuracy": 10.0 * epoch}
         rows.append(",".join(str(own.get(name, "")) for name in COLUMNS))
     content = gzip.compress("\n".join(rows).encode())
-    options = Kronecker(channels=4, image_size=16).options
-    return content, {"sha256": hashlib.sha256(content).hexdigest(), "benchmark": {"space options": {"cifar10": options}}}
+    spaces = {"cifar10": Kronecker(channels=4, image_size=16).options}
+    return content, {"sha256": hashlib.sha256(content).hexdigest(), "benchmark": {"space options": spaces}}
 
 
 @pytest.fixture

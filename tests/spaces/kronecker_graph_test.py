@@ -28,7 +28,7 @@ def test_the_product_by_hand():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("outer_loops", "inner_loops"), itertools.product([True, False], repeat=2))
+@pytest.mark.parametrize(("outer_loops", "inner_loops"), list(itertools.product([True, False], repeat=2)))
 def test_any_factors_give_a_graph_without_cycles_in_topological_order(outer_loops, inner_loops):
     rng = np.random.default_rng(0)
     for _ in range(20):

@@ -19,7 +19,7 @@ SPACES = {
     "no outer loops": Kronecker(**SIZES, outer_loops=False),
     "wider": Kronecker(**SIZES, outer=((0, 1), (0, 2), (1, 2), (2, 3), (1, 3))),
 }
-CASES = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+CASES = pytest.mark.parametrize("space", list(SPACES.values()), ids=list(SPACES))
 
 
 def reference(space, arch):
