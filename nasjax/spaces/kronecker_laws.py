@@ -163,11 +163,13 @@ def by_id(law: Law, ids: Any) -> np.ndarray:
       InputError: an id is none, or there are not so many different architectures.
     """
     ids = np.atleast_1d(np.asarray(ids))
-    if not np.issubdtype(ids.dtype, np.integer) or ids.min(initial=0) < 0 or ids.max(initial=0) >= _MOST_IDS:
+    if not ids.size:
+        return np.zeros((0, law.form.length), np.int32)
+    if not np.issubdtype(ids.dtype, np.integer) or ids.min() < 0 or ids.max() >= _MOST_IDS:
         raise InputError(f"kronecker: ids {ids.tolist()}; allowed are integers from 0 to {_MOST_IDS - 1:,}.")
     drawn = _drawn(law)
-    drawn.upto(int(ids.max(initial=-1)))
-    return np.stack([drawn.archs[i] for i in ids.tolist()]) if ids.size else np.zeros((0, law.form.length), np.int32)
+    drawn.upto(int(ids.max()))
+    return np.stack([drawn.archs[i] for i in ids.tolist()])
 
 
 def sample(law: Law, words: np.ndarray, num: int) -> np.ndarray:

@@ -92,10 +92,11 @@ def test_other_numbers_change_no_canonical_form():
             assert all(canonical(*relabelled(rng, a, labels)) == form for _ in range(5))
 
 
+@pytest.mark.filterwarnings("ignore:The hashes produced for directed graphs changed")
 def test_canonical_forms_tell_graphs_apart_as_networkx_does():
     """Equal forms: equal hashes of Weisfeiler and Lehman, and isomorphic by an exact search; and the other way."""
     rng = np.random.default_rng(3)
-    graphs = [(strict(rng, 4, 0.5), rng.integers(2, size=4).tolist()) for _ in range(50)]
+    graphs = [(strict(rng, n, 0.5), rng.integers(2, size=n).tolist()) for n in (3, 4) for _ in range(25)]
     forms = [canonical(*g) for g in graphs]
     whole = [graph.to_networkx(*g) for g in graphs]
     hashes = [nx.weisfeiler_lehman_graph_hash(g, node_attr="op") for g in whole]
