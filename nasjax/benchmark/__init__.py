@@ -11,6 +11,9 @@ from nasjax.benchmark.reader import seed_agreement as seed_agreement
 from nasjax.benchmark.reader import targets as targets
 from nasjax.benchmark.reader import wide as wide
 from nasjax.benchmark.runner import build as build
+from nasjax.benchmark.shipped import kronecker_about as kronecker_about
+from nasjax.benchmark.shipped import kronecker_space as kronecker_space
+from nasjax.benchmark.shipped import kronecker_table as kronecker_table
 from nasjax.benchmark.standard import standard_trainer as standard_trainer
 from nasjax.benchmark.tasks import prepare as prepare
 from nasjax.benchmark.trainer import Trainer as Trainer

@@ -16,6 +16,8 @@ _PRESETS = {
     # Dong and Yang, NAS-Bench-201, ICLR 2020: settings "12 epochs" and "200 epochs" of the topology space.
     "nasbench201_12": TrainConfig(augment=_CIFAR),
     "nasbench201_200": TrainConfig(epochs=200, augment=_CIFAR),
+    # Ours, for the benchmark of the Kronecker space: GRASP-GCN's own recipe is not public as far as was read.
+    "grasp": TrainConfig(epochs=20, batch_size=128, warmup_epochs=1, augment=_CIFAR),
     # Liu et al., DARTS, ICLR 2019, section 3.2 and code: the evaluation networks. Rates change every epoch.
     "darts_cifar": TrainConfig(
         epochs=600,

@@ -21,6 +21,7 @@ CASES = {
     "nasbench201": {"channels": 4, "cells": 1, "image_size": 8},
     "nasbench_macro": {"image_size": 32},
     "darts": {"channels": 4, "cells": 3, "image_size": 32, "auxiliary": True},
+    "kronecker": {"channels": 4, "num_blocks": 2, "num_stages": 2, "max_vertices": 5, "image_size": 8},
     "transnas_micro": TRANSNAS,
     "transnas_macro": TRANSNAS | {"image_size": 64},
     "autoformer": None,
