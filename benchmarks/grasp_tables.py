@@ -1,0 +1,305 @@
+"""How well predictors rank unseen architectures: training sizes, ablations, transfer, baselines, ceilings.
+
+    python -m benchmarks.grasp_tables [--tables=sizes,ablation,baselines,nb101] [--seeds=5] [--out=FILE]
+
+NAS-Bench-201 without leaks: one cell a group of functional duplicates, trained on some, measured on all others. Every
+setting is trained for all seeds (and members of its ensemble) in one program; a finished one is a line of --out, and
+is not computed again. --show prints Markdown tables of what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.grasp_data import Table, flat, nasbench101, nasbench201
+from nasjax import grasp, metrics, search
+from nasjax.cli import common
+from nasjax.grasp import predictor
+from nasjax.grasp.features import fit_scaling, inputs
+from nasjax.hashing import array_fingerprint, fingerprint
+from nasjax.types import InputError
+
+SIZES = (78, 156, 469, 781, 1563)
+KS = (1, 10, 50)
+TABLES = ("sizes", "ablation", "loss", "baselines", "nb101", "nb101_baselines")
+PROXIES = ("epe_nas", "fisher", "flops", "grad_norm", "grasp", "jacov", "l2_norm", "nwot", "params", "plain", "snip",
+           "synflow", "zen")  # fmt: skip
+PLAIN: dict[str, Any] = {}  # the published description, and the defaults of the library
+FULL: dict[str, Any] = {
+    "direction": "bi", "members": 5, "proxies": PROXIES, "head": 128,
+    "pretrain": PROXIES, "pretrain_steps": 600,
+}  # fmt: skip
+GRAPHS: dict[str, Any] = {**FULL, "proxies": (), "head": 0}
+
+
+def settings(table: str) -> list[dict[str, Any]]:
+    """The settings of a table: name, options, training size, source."""
+    found: list[dict[str, Any]] = []
+
+    def add(name: str, options: dict[str, Any], num: int, **more: Any) -> None:
+        found.append({"table": table, "name": name, "options": options, "num": num, **more})
+
+    if table == "sizes":
+        for num in SIZES:
+            add("published description (sym, mean, bt)", PLAIN, num)
+            add("bi, ensemble of 5, pre-trained on proxies", GRAPHS, num)
+            add("the same, proxies as features too", FULL, num)
+    if table == "ablation":
+        for num in (78, 469):
+            add("full", FULL, num)
+            add("- proxies as features", GRAPHS, num)
+            add("- pre-training", {**FULL, "pretrain": (), "pretrain_steps": 0}, num)
+            add("- pre-training, - proxies", {**GRAPHS, "pretrain": (), "pretrain_steps": 0}, num)
+            add("- ensemble", {**FULL, "members": 1}, num)
+            add("- bi (sym)", {**FULL, "direction": "sym"}, num)
+            add("pre-trained on params and flops alone", {**GRAPHS, "pretrain": ("params", "flops")}, num)
+            add("plain + bi", {"direction": "bi"}, num)
+            add("plain + ensemble of 5", {"members": 5}, num)
+            add("plain, no shapes", {"shapes": "none"}, num)
+            add("plain, global node", {"readout": "global"}, num)
+            add("plain, succ, global node (BRP-NAS propagation)", {"direction": "succ", "readout": "global"}, num)
+            add("plain, dead operations kept", {}, num, encoding={"drop_dead": False})
+            add("plain, skip contracted", {}, num, encoding={"skip": "contract"})
+            add("plain + degrees", {"degrees": True}, num)
+    if table == "loss":
+        for loss in ("bt", "hinge", "listmle", "lambdarank", "brp", "mse", "l1"):
+            add(f"plain, {loss}", {"loss": loss}, 78)
+            add(f"full, {loss}", {**FULL, "loss": loss}, 78)
+    if table == "nb101":
+        cheap = ("params", "flops")
+        full = {"direction": "bi", "members": 5, "proxies": cheap, "head": 128, "pretrain": cheap,
+                "pretrain_steps": 600}  # fmt: skip
+        for num in (100, 400):
+            for source in ("epochs_4", "epochs_12", "epochs_36", "epochs_108"):
+                add("published description", PLAIN, num, source=source)
+                add("bi, ensemble of 5, params and FLOPs", full, num, source=source)
+                add("published, no shapes", {"shapes": "none"}, num, source=source)
+    return found
+
+
+def measure(data: Table, setting: dict[str, Any], seeds: int, cache: pathlib.Path) -> dict[str, Any]:
+    """Trains a setting on all seeds, and compares with every target."""
+    config = grasp.PredictorConfig().with_options(**setting["options"])
+    source = setting.get("source", "cifar10")
+    parts = grasp.splits(data.groups, setting["num"], range(seeds))
+    rows = np.stack([part.train for part in parts])
+    begin = time.perf_counter()
+    made = inputs(data.graphs, config.features, config.model, fit_scaling(data.graphs, config.features.proxies))
+    init = pretrained(data, config, made, seeds, cache)
+    labels = data.targets[source][rows]
+    models = predictor.fit_many(data.graphs, rows, labels, seeds=range(seeds), config=config, made=made, params=init)
+    trained = time.perf_counter() - begin
+    found = []
+    for model, part in zip(models, parts, strict=True):
+        test = jax.tree.map(lambda x, part=part: x[part.test], made)
+        scores = model.predict_inputs(test).score
+        found.append(compared(data, scores, part.test))
+    return {"results": found, "seconds": trained, "score_seconds": time.perf_counter() - begin - trained}
+
+
+def pretrained(data: Table, config: Any, made: Any, seeds: int, cache: pathlib.Path) -> Any:
+    """Pre-trained networks, which depend on no label: kept for all settings that share them."""
+    if not config.train.pretrain_steps:
+        return None
+    train = config.train
+    about = {"model": config.model.__dict__, "features": [f for f in config.describe()["features"].items()],
+             "pretrain": [train.pretrain, train.pretrain_steps, train.pretrain_rate, train.weight_decay],
+             "members": config.members, "seeds": seeds, "table": data.name,
+             "graphs": array_fingerprint(*made)}  # fmt: skip
+    file = cache / f"{fingerprint(json.loads(json.dumps(about)))[:24]}.npz"
+    if file.exists():
+        with np.load(file) as saved:
+            leaves = {name: saved[name] for name in saved.files}
+        return _unflat(leaves)
+    params = predictor.pretrain(data.graphs, seeds=range(seeds), config=config, made=made)
+    cache.mkdir(parents=True, exist_ok=True)
+    np.savez(file, **_flat(params))
+    return params
+
+
+def compared(data: Table, scores: np.ndarray, test: np.ndarray) -> dict[str, dict[str, float]]:
+    """Metrics against every target of a table."""
+    names = ("epochs_108",) if data.name == "nasbench101" else data.targets
+    valid = None if data.validation is None else data.validation[test]
+    usable = valid is not None and np.isfinite(valid).all()
+    found = {}
+    for name in names:
+        known = np.isfinite(data.targets[name][test])
+        use = valid if usable and known.all() and name == "cifar10" else None
+        row = grasp.evaluate(scores[known], data.targets[name][test][known], ks=KS, validation=use).row()
+        top = max(1, round(0.05 * known.sum()))
+        row["precision@5%"] = metrics.precision_at_k(scores[known], data.targets[name][test][known], top)
+        found[name] = row
+    return found
+
+
+def baselines(data: Table, num: int, source: str, seeds: int) -> dict[str, list[dict[str, Any]]]:
+    """Scores without graph networks: costs, proxies, LIBRA, ridge and boosted trees."""
+    from sklearn.ensemble import GradientBoostingRegressor
+    from sklearn.linear_model import RidgeCV
+
+    alone, both = flat(data, proxies=False), flat(data, proxies=True)
+    found: dict[str, list[dict[str, Any]]] = {}
+    proxies = {name: np.where(np.isnan(v), np.nanmedian(v), v) for name, v in data.graphs.proxies.items()}
+    for seed, part in enumerate(grasp.splits(data.groups, num, range(seeds))):
+        y, train = data.targets[source][part.train], part.train
+
+        def add(name: str, scores: np.ndarray, part: Any = part) -> None:
+            found.setdefault(name, []).append(compared(data, np.asarray(scores, float)[part.test], part.test))
+
+        add("params", proxies["params"])
+        add("flops", proxies["flops"])
+        taus = {name: metrics.kendall(values[train], y) for name, values in proxies.items()}
+        best = max(taus, key=lambda name: -1.0 if np.isnan(taus[name]) else taus[name])
+        add("best proxy on the training cells", proxies[best])
+        if len(proxies) > 3:
+            own = {name: values[train] for name, values in proxies.items()}
+            choice = search.libra(own, y, own["params"], invalid="drop")
+            merged = search.aggregate({n: proxies[n] for n in choice.proxies}, kind=choice.config.aggregation,
+                                      signs=choice.signs)  # fmt: skip
+            add("LIBRA chosen on the training cells", merged)
+        for name, matrix in (("flat", alone), ("flat + proxies", both)):
+            ridge = RidgeCV(np.logspace(-2, 4, 13)).fit(matrix[train], y)
+            add(f"ridge, {name}", ridge.predict(matrix))
+            trees = GradientBoostingRegressor(n_estimators=300, learning_rate=0.05, max_depth=3, subsample=0.8,
+                                              random_state=seed).fit(matrix[train], y)  # fmt: skip
+            add(f"boosted trees, {name}", trees.predict(matrix))
+    return found
+
+
+def jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
+    found = [setting for table in args.tables for setting in settings(table)]
+    if "baselines" in args.tables:
+        found += [{"table": "baselines", "name": "", "options": {}, "num": num} for num in SIZES]
+    if "nb101_baselines" in args.tables:
+        found += [{"table": "nb101_baselines", "name": "", "options": {}, "num": num, "source": source}
+                  for num in (100, 400) for source in ("epochs_4", "epochs_12", "epochs_36", "epochs_108")]  # fmt: skip
+    return found
+
+
+def key(setting: dict[str, Any], seeds: int) -> str:
+    return json.dumps({**setting, "seeds": seeds}, sort_keys=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    done = {line["key"] for line in read(args.out)}
+    data: dict[str, Table] = {}
+    for setting in jobs(args):
+        name = key(setting, args.seeds)
+        if name in done:
+            continue
+        bench = "nb101" if setting["table"].startswith("nb101") else "nb201"
+        encoding = setting.get("encoding")
+        which = bench + json.dumps(encoding)
+        if which not in data:
+            made = grasp.EncodeConfig(**encoding) if encoding else None
+            data[which] = nasbench101() if bench == "nb101" else nasbench201(made)
+        table = data[which]
+        begin = time.perf_counter()
+        if setting["table"].endswith("baselines"):
+            result: dict[str, Any] = {"baselines": baselines(table, setting["num"], setting.get("source", "cifar10"),
+                                                             args.seeds)}  # fmt: skip
+        else:
+            result = measure(table, setting, args.seeds, args.out.with_suffix(".pretrained"))
+        with args.out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"key": name, "setting": setting, **result}) + "\n")
+        first = next(iter(result.get("results", [{}])[0]), None)
+        tau = np.mean([r[first]["kendall"] for r in result["results"]]) if first else np.nan
+        print(f"{setting['table']} {setting['num']} {setting.get('source', '')} {setting['name']}: tau {tau:.3f}, "
+              f"{time.perf_counter() - begin:.0f} s", flush=True)  # fmt: skip
+
+
+def read(file: pathlib.Path) -> list[dict[str, Any]]:
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def show(args: argparse.Namespace) -> None:
+    """Prints Markdown tables."""
+    rows = read(args.out)
+    for table in TABLES:
+        own = [row for row in rows if row["setting"]["table"] == table]
+        if not own:
+            continue
+        entries: list[tuple[str, int, str, list[Any]]] = []
+        for row in own:
+            setting = row["setting"]
+            named = row["baselines"] if "baselines" in row else {setting["name"]: row["results"]}
+            entries += [(n, setting["num"], setting.get("source", ""), found) for n, found in named.items()]
+        targets = list(entries[0][3][0])
+        print(f"\n### {table}\n")
+        heads = ["Predictor", "Trained on", *(["Epochs"] if entries[0][2] else []), *(f"τ {t}" for t in targets)]
+        heads += ["ρ", "P@5 %", "P@50", "regret@10", "N@10"]
+        print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
+        for name, num, source, found in sorted(entries, key=lambda e: (e[1], e[2])):
+            first = targets[0]
+            cells = [name, str(num), *([source.removeprefix("epochs_")] if source else [])]
+            cells += [spread([r[t]["kendall"] for r in found]) for t in targets]
+            cells += [spread([r[first][m] for r in found]) for m in ("spearman", "precision@5%", "precision@50")]
+            cells += [f"{np.mean([r[first][m] for r in found]):.2f}" for m in ("regret@10", "N@10")]
+            print("| " + " | ".join(cells) + " |")
+
+
+def spread(values: list[float]) -> str:
+    return f"{np.mean(values):.3f} ± {np.std(values):.3f}"
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: np.asarray(tree)}
+    return {k: v for name, part in tree.items() for k, v in _flat(part, f"{prefix}/{name}" if prefix else name).items()}
+
+
+def _unflat(leaves: dict[str, Any]) -> Any:
+    tree: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        *path, last = name.split("/")
+        place = tree
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = leaf
+    return tree
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.grasp_tables", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--tables", default=",".join(TABLES), help="comma-separated (all)")
+    parser.add_argument("--seeds", type=int, default=5, help="splits and trainings of each setting (5)")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/grasp_tables.jsonl"), help="results")
+    parser.add_argument("--show", action="store_true", help="print what is there as Markdown")
+    args = parser.parse_args(argv)
+    args.tables = args.tables.split(",")
+    unknown = [name for name in args.tables if name not in TABLES]
+    if unknown or args.seeds < 1:
+        parser.error(f"--tables: {', '.join(TABLES)}; --seeds at least 1")
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = arguments(argv)
+    if args.show:
+        show(args)
+        return 0
+    common.enable_compile_cache()
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    run(args)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(str(error))
