@@ -163,9 +163,9 @@ class PredictorConfig:
       members: networks of the ensemble; scores are means over them.
     """
 
-    features: FeatureConfig = FeatureConfig()
-    model: ModelConfig = ModelConfig()
-    train: TrainConfig = TrainConfig()
+    features: FeatureConfig = dataclasses.field(default_factory=FeatureConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     members: int = 1
 
     def __post_init__(self) -> None:
