@@ -13,7 +13,6 @@ from nasjax.grasp.config import ModelConfig
 from nasjax.grasp.features import Inputs
 from nasjax.types import Array
 
-_UNROLLED = 16  # nodes up to which products by [N, N] matrices are written as sums
 _LEVELS = 1 << 16
 
 
@@ -115,7 +114,8 @@ class GraphConvolution(nn.Module):
             return self._by_jraph(weights, nodes, links) + bias[None, None]
         values = weights(nodes)
         parts = jnp.split(values, ways, -1)
-        return sum(multiply(links[:, i], part) for i, part in enumerate(parts)) / ways + bias[None, None]
+        spread = [jnp.einsum("bij,bjd->bid", links[:, i], part, precision="highest") for i, part in enumerate(parts)]
+        return sum(spread[1:], spread[0]) / ways + bias[None, None]
 
     def _by_jraph(self, weights: nn.Dense, nodes: Array, links: Array) -> Array:
         direction = self.config.direction
@@ -185,17 +185,6 @@ def to_tuple(nodes: Array, links: Array) -> jraph.GraphsTuple:
         n_node=jnp.append(jnp.full(count, size), 1),
         n_edge=jnp.append(jnp.full(count, links.shape[2]), 0),
     )
-
-
-def multiply(matrices: Array, values: Array) -> Array:
-    """Products of small matrices: float [b, M, M] by [b, M, d].
-
-    Batched products of 8 x 8 matrices cost a library call each on a CPU; as sums they are one loop.
-    """
-    size = matrices.shape[-1]
-    if size > _UNROLLED:
-        return jnp.einsum("bij,bjd->bid", matrices, values, precision="highest")
-    return sum((matrices[:, :, j, None] * values[:, None, j] for j in range(size)), jnp.zeros_like(values))
 
 
 def _precision(config: ModelConfig) -> str | None:
