@@ -37,6 +37,7 @@ FULL: dict[str, Any] = {
     "direction": "bi", "members": 5, "proxies": PROXIES, "head": 128,
     "pretrain": PROXIES, "pretrain_steps": 600,
 }  # fmt: skip
+_PRETRAINED_BY = ("pretrain", "pretrain_steps", "pretrain_rate", "pretrain_batch", "weight_decay")
 GRAPHS: dict[str, Any] = {**FULL, "proxies": (), "head": 0}
 
 
@@ -110,16 +111,16 @@ def pretrained(data: Table, config: Any, made: Any, seeds: int, cache: pathlib.P
     if not config.train.pretrain_steps:
         return None
     train = config.train
-    about = {"model": config.model.__dict__, "features": [f for f in config.describe()["features"].items()],
-             "pretrain": [train.pretrain, train.pretrain_steps, train.pretrain_rate, train.weight_decay],
-             "members": config.members, "seeds": seeds, "table": data.name,
-             "graphs": array_fingerprint(*made)}  # fmt: skip
+    model = {name: value for name, value in config.describe()["model"].items() if name != "head"}
+    about = {"model": model, "train": [getattr(train, name) for name in _PRETRAINED_BY], "members": config.members,
+             "seeds": seeds, "table": data.name, "graphs": array_fingerprint(*made[:3])}  # fmt: skip
     file = cache / f"{fingerprint(json.loads(json.dumps(about)))[:24]}.npz"
     if file.exists():
         with np.load(file) as saved:
             leaves = {name: saved[name] for name in saved.files}
         return _unflat(leaves)
     params = predictor.pretrain(data.graphs, seeds=range(seeds), config=config, made=made)
+    params = {name: part for name, part in params.items() if name.startswith(("layer", "norm"))}  # what carries over
     cache.mkdir(parents=True, exist_ok=True)
     np.savez(file, **_flat(params))
     return params

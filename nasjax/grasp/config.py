@@ -115,6 +115,7 @@ class TrainConfig:
       checks: how often the validation is looked at.
       pretrain_steps: steps that first teach the network the proxies named in ``pretrain`` on unlabelled graphs.
       pretrain_rate: learning rate of these.
+      pretrain_batch: graphs a step of these.
       pretrain: names of those proxies.
       layer_decay: factor on the learning rate of the pre-trained layers while fine-tuning.
     """
@@ -131,6 +132,7 @@ class TrainConfig:
     checks: int = 10
     pretrain_steps: int = 0
     pretrain_rate: float = 1e-3
+    pretrain_batch: int = 128
     pretrain: tuple[str, ...] = ()
     layer_decay: float = 1.0
 
@@ -140,6 +142,7 @@ class TrainConfig:
         _one_of("loss", self.loss, LOSSES)
         _whole("steps", self.steps, 1)
         _whole("batch", self.batch, 2)
+        _whole("pretrain_batch", self.pretrain_batch, 2)
         _whole("checks", self.checks, 1)
         _whole("pretrain_steps", self.pretrain_steps, 0)
         for name in ("learning_rate", "pretrain_rate", "brp_scale"):

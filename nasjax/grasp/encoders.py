@@ -171,6 +171,19 @@ def darts(space: Any, archs: Any, config: EncodeConfig) -> Graphs:
     return Graphs(space.name, vocabulary, ops, adjacency, shapes.astype(np.float32))
 
 
+def kronecker(space: Any, archs: Any, config: EncodeConfig) -> Graphs:
+    """Whole networks of the Kronecker space: vertices that lie on a path, each with its own shape.
+
+    JSON goes in through ``space.decode``.
+    """
+    from nasjax.spaces import kronecker_codec as codec
+
+    rows = each(archs)
+    shapes = [space.vertex_shapes(arch) for arch in rows]
+    vocabulary = (INPUT, *codec.OPS, OUTPUT)
+    return from_graphs([space.to_graph(a) for a in rows], space=space.name, vocabulary=vocabulary, shapes=shapes)
+
+
 def _contract(ops: np.ndarray, adjacency: np.ndarray, skip: int) -> tuple[np.ndarray, np.ndarray]:
     """Replaces nodes of one operation by edges from all that they read to all that read them."""
     ops, adjacency = ops.copy(), adjacency.copy()
@@ -187,4 +200,5 @@ _ENCODERS: dict[str, Callable[[Any, Any, EncodeConfig], Graphs]] = {
     "nasbench201": nasbench201,
     "nasbench101": nasbench101,
     "darts": darts,
+    "kronecker": kronecker,
 }

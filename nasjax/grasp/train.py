@@ -18,7 +18,6 @@ from nasjax.grasp.features import Inputs
 from nasjax.grasp.model import RankGCN
 from nasjax.types import Array, PyTree
 
-_PRETRAIN_BATCH = 256
 _NEW_LAYERS = ("auxiliary", "head", "score", "pair")  # the others carry over from pre-training
 
 
@@ -209,7 +208,7 @@ def _pretrain_one(words: Array, rows: Array, graphs: Inputs, targets: Array, *, 
     """One network from proxies alone: mean squared error of those that are known."""
     train, module = config.train, network(config)
     init_key, step_key = jax.random.split(jax.random.wrap_key_data(words))
-    size = min(_PRETRAIN_BATCH, rows.shape[0])
+    size = min(train.pretrain_batch, rows.shape[0])
     params = module.init(init_key, jax.tree.map(lambda x: x[:1], graphs))["params"]
     optimiser = _optimiser(train.pretrain_rate, train.pretrain_steps, train.weight_decay, 1.0)
 
