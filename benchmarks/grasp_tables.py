@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.grasp_data import Table, flat, nasbench101, nasbench201
+from benchmarks.grasp_data import CHEAP, Table, flat, nasbench101, nasbench201
 from nasjax import grasp, metrics, search
 from nasjax.cli import common
 from nasjax.grasp import predictor
@@ -28,14 +28,15 @@ from nasjax.hashing import array_fingerprint, fingerprint
 from nasjax.types import InputError
 
 SIZES = (78, 156, 469, 781, 1563)
+EPOCHS = ("epochs_4", "epochs_12", "epochs_36", "epochs_108")
 KS = (1, 10, 50)
-TABLES = ("sizes", "ablation", "loss", "baselines", "nb101", "nb101_baselines")
+TABLES = ("baselines", "sizes", "ablation", "loss", "nb101_baselines", "nb101", "ablation469")
 PROXIES = ("epe_nas", "fisher", "flops", "grad_norm", "grasp", "jacov", "l2_norm", "nwot", "params", "plain", "snip",
            "synflow", "zen")  # fmt: skip
 PLAIN: dict[str, Any] = {}  # the published description, and the defaults of the library
 FULL: dict[str, Any] = {
-    "direction": "bi", "members": 5, "proxies": PROXIES, "head": 128,
-    "pretrain": PROXIES, "pretrain_steps": 600,
+    "direction": "bi", "members": 5, "proxies": PROXIES, "head": 128, "batch": 128, "steps": 400,
+    "pretrain": PROXIES, "pretrain_steps": 500,
 }  # fmt: skip
 _PRETRAINED_BY = ("pretrain", "pretrain_steps", "pretrain_rate", "pretrain_batch", "weight_decay")
 GRAPHS: dict[str, Any] = {**FULL, "proxies": (), "head": 0}
@@ -49,40 +50,40 @@ def settings(table: str) -> list[dict[str, Any]]:
         found.append({"table": table, "name": name, "options": options, "num": num, **more})
 
     if table == "sizes":
-        for num in SIZES:
+        for num in (78, 469, 156, 781, 1563):
             add("published description (sym, mean, bt)", PLAIN, num)
-            add("bi, ensemble of 5, pre-trained on proxies", GRAPHS, num)
-            add("the same, proxies as features too", FULL, num)
-    if table == "ablation":
-        for num in (78, 469):
-            add("full", FULL, num)
-            add("- proxies as features", GRAPHS, num)
-            add("- pre-training", {**FULL, "pretrain": (), "pretrain_steps": 0}, num)
-            add("- pre-training, - proxies", {**GRAPHS, "pretrain": (), "pretrain_steps": 0}, num)
-            add("- ensemble", {**FULL, "members": 1}, num)
-            add("- bi (sym)", {**FULL, "direction": "sym"}, num)
-            add("pre-trained on params and flops alone", {**GRAPHS, "pretrain": ("params", "flops")}, num)
-            add("plain + bi", {"direction": "bi"}, num)
-            add("plain + ensemble of 5", {"members": 5}, num)
-            add("plain, no shapes", {"shapes": "none"}, num)
-            add("plain, global node", {"readout": "global"}, num)
-            add("plain, succ, global node (BRP-NAS propagation)", {"direction": "succ", "readout": "global"}, num)
-            add("plain, dead operations kept", {}, num, encoding={"drop_dead": False})
-            add("plain, skip contracted", {}, num, encoding={"skip": "contract"})
-            add("plain + degrees", {"degrees": True}, num)
+            add("bi, ensemble of 5, proxies taught and read", FULL, num)
+    if table in ("ablation", "ablation469"):
+        num = 78 if table == "ablation" else 469
+        bare = {"pretrain": (), "pretrain_steps": 0}
+        add("full: bi, ensemble of 5, proxies taught and read", FULL, num)
+        add("full - proxies read", GRAPHS, num)
+        add("full - proxies taught", {**FULL, **bare}, num)
+        add("full - proxies (bi, ensemble)", {**GRAPHS, **bare}, num)
+        add("full - ensemble", {**FULL, "members": 1}, num)
+        add("plain: sym, mean, bt, one network", PLAIN, num)
+        add("plain + bi", {"direction": "bi"}, num)
+        add("plain + ensemble of 5", {"members": 5}, num)
+        add("plain - shapes", {"shapes": "none"}, num)
+        add("plain + global node", {"readout": "global"}, num)
+        add("plain + succ, global node (propagation of BRP-NAS)", {"direction": "succ", "readout": "global"}, num)
+        add("plain + dead operations kept", {}, num, encoding={"drop_dead": False})
+        add("plain + skips as edges", {}, num, encoding={"skip": "contract"})
+        add("plain + degrees and depth", {"degrees": True}, num)
+        if num == 78:
+            add("full - bi (sym)", {**FULL, "direction": "sym"}, num)
+            add("params and FLOPs alone taught and read", {**FULL, "pretrain": CHEAP, "proxies": CHEAP}, num)
     if table == "loss":
         for loss in ("bt", "hinge", "listmle", "lambdarank", "brp", "mse", "l1"):
             add(f"plain, {loss}", {"loss": loss}, 78)
-            add(f"full, {loss}", {**FULL, "loss": loss}, 78)
+            add(f"full - ensemble, {loss}", {**FULL, "members": 1, "loss": loss}, 78)
     if table == "nb101":
-        cheap = ("params", "flops")
-        full = {"direction": "bi", "members": 5, "proxies": cheap, "head": 128, "pretrain": cheap,
-                "pretrain_steps": 600}  # fmt: skip
+        full = {**FULL, "proxies": CHEAP, "pretrain": CHEAP}
         for num in (100, 400):
-            for source in ("epochs_4", "epochs_12", "epochs_36", "epochs_108"):
-                add("published description", PLAIN, num, source=source)
-                add("bi, ensemble of 5, params and FLOPs", full, num, source=source)
-                add("published, no shapes", {"shapes": "none"}, num, source=source)
+            for source in EPOCHS:
+                add("published description (sym, mean, bt)", PLAIN, num, source=source)
+                add("bi, ensemble of 5, params and FLOPs taught and read", full, num, source=source)
+                add("published description without shapes", {"shapes": "none"}, num, source=source)
     return found
 
 
@@ -177,12 +178,14 @@ def baselines(data: Table, num: int, source: str, seeds: int) -> dict[str, list[
 
 
 def jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
-    found = [setting for table in args.tables for setting in settings(table)]
-    if "baselines" in args.tables:
-        found += [{"table": "baselines", "name": "", "options": {}, "num": num} for num in SIZES]
-    if "nb101_baselines" in args.tables:
-        found += [{"table": "nb101_baselines", "name": "", "options": {}, "num": num, "source": source}
-                  for num in (100, 400) for source in ("epochs_4", "epochs_12", "epochs_36", "epochs_108")]  # fmt: skip
+    found: list[dict[str, Any]] = []
+    for table in args.tables:
+        found += settings(table)
+        if table == "baselines":
+            found += [{"table": table, "name": "", "options": {}, "num": num} for num in SIZES]
+        if table == "nb101_baselines":
+            found += [{"table": table, "name": "", "options": {}, "num": num, "source": source}
+                      for num in (100, 400) for source in EPOCHS]  # fmt: skip
     return found
 
 
@@ -191,11 +194,16 @@ def key(setting: dict[str, Any], seeds: int) -> str:
 
 
 def run(args: argparse.Namespace) -> None:
-    done = {line["key"] for line in read(args.out)}
+    done = {line["key"]: line for line in read(args.out)}
     data: dict[str, Table] = {}
     for setting in jobs(args):
         name = key(setting, args.seeds)
         if name in done:
+            continue
+        same = next((line for line in done.values() if alike(line["setting"], setting)), None)
+        if same is not None and json.loads(same["key"])["seeds"] == args.seeds:  # measured for another table
+            done[name] = {**same, "key": name, "setting": setting}
+            write(args.out, done[name])
             continue
         bench = "nb101" if setting["table"].startswith("nb101") else "nb201"
         encoding = setting.get("encoding")
@@ -210,12 +218,28 @@ def run(args: argparse.Namespace) -> None:
                                                              args.seeds)}  # fmt: skip
         else:
             result = measure(table, setting, args.seeds, args.out.with_suffix(".pretrained"))
-        with args.out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": name, "setting": setting, **result}) + "\n")
+        done[name] = json.loads(json.dumps({"key": name, "setting": setting, **result}))
+        write(args.out, done[name])
         first = next(iter(result.get("results", [{}])[0]), None)
         tau = np.mean([r[first]["kendall"] for r in result["results"]]) if first else np.nan
         print(f"{setting['table']} {setting['num']} {setting.get('source', '')} {setting['name']}: tau {tau:.3f}, "
               f"{time.perf_counter() - begin:.0f} s", flush=True)  # fmt: skip
+
+
+def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two settings differ in nothing but their names."""
+    names = ("num", "options", "source", "encoding")
+    kinds = [(s["table"].endswith("baselines"), s["table"].startswith("nb101")) for s in (one, other)]
+    if kinds[0] != kinds[1] or kinds[0][0]:
+        return False
+    return json.dumps([one.get(n) for n in names], sort_keys=True) == json.dumps(
+        json.loads(json.dumps([other.get(n) for n in names])), sort_keys=True
+    )
+
+
+def write(file: pathlib.Path, line: dict[str, Any]) -> None:
+    with file.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(line) + "\n")
 
 
 def read(file: pathlib.Path) -> list[dict[str, Any]]:
