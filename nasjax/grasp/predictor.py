@@ -143,7 +143,9 @@ class Predictor:
             states.save(max(states.steps(), default=0) + 1, self._arrays(), meta)
 
     def _arrays(self) -> PyTree:
-        return {"params": self.params, "scaling": self.scaling._asdict(), "slope": self.slope, "offset": self.offset,
+        # orbax refuses arrays without an element: there is no scale without proxies.
+        scaling = self.scaling._asdict() if len(self.scaling.mean) else {}
+        return {"params": self.params, "scaling": scaling, "slope": self.slope, "offset": self.offset,
                 "history": self.history, "steps": self.steps}  # fmt: skip
 
 
@@ -170,14 +172,15 @@ def load(directory: str | os.PathLike[str], *, config: PredictorConfig | None = 
             raise InputError(f"there is no predictor in {directory}; do: check the path")
         if config is not None:
             _check_config(meta, config, directory)
-        like = {"params": _tree(meta["names"]), "scaling": dict.fromkeys(Scaling._fields, 0), "slope": 0, "offset": 0,
-                "history": 0, "steps": 0}  # fmt: skip
+        scaling = dict.fromkeys(Scaling._fields, 0) if meta["config"]["features"]["proxies"] else {}
+        like = {"params": _tree(meta["names"]), "scaling": scaling, "slope": 0, "offset": 0, "history": 0, "steps": 0}
         found = states.restore(like)
     assert found is not None  # there is a meta
     arrays = found.arrays
+    scale = Scaling(**arrays["scaling"]) if arrays["scaling"] else Scaling(*np.zeros((4, 0)))
     return Predictor(
-        PredictorConfig.of(meta["config"]), meta["space"], tuple(meta["vocabulary"]), Scaling(**arrays["scaling"]),
-        arrays["params"], arrays["slope"], arrays["offset"], arrays["history"], arrays["steps"],
+        PredictorConfig.of(meta["config"]), meta["space"], tuple(meta["vocabulary"]), scale, arrays["params"],
+        arrays["slope"], arrays["offset"], arrays["history"], arrays["steps"],
     )  # fmt: skip
 
 

@@ -99,19 +99,24 @@ def pretrain_jobs(words: np.ndarray, rows: np.ndarray, graphs: Inputs, targets: 
     return mapped(words, np.asarray(rows, np.int32), graphs, np.asarray(targets, np.float32))
 
 
-def score_graphs(params: PyTree, graphs: Inputs, config: PredictorConfig, *, chunk: int = 512, **devices: Any) -> Any:
+def score_graphs(
+    params: PyTree, graphs: Inputs, config: PredictorConfig, *, chunk: int | None = None, **devices: Any
+) -> Any:
     """Raw scores of every network for every graph.
 
     Args:
       params: with a leading axis m.
       graphs: features of n graphs.
       config: options.
-      chunk: graphs in one block on a device.
+      chunk: graphs in one block on a device; a power of two by default, so that a search compiles little.
       **devices: ``engine`` and ``devices`` of `nasjax.parallel.population_map`.
 
     Returns:
       float32 [n, m].
     """
+    if chunk is None:
+        most = 512 if parallel.local_devices()[0].platform == "cpu" else 8192
+        chunk = min(most, 1 << (len(graphs.mask) - 1).bit_length())
     return _scorer(config.model, config.train, chunk, **devices)(graphs, params)
 
 

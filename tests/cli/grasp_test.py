@@ -1,5 +1,6 @@
 """launch.grasp on small tables: each job, and what is refused."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 import nasjax
-from nasjax.cli import common, grasp, grasp_input
+from nasjax.cli import common, grasp, grasp_input, search
 from nasjax.cli.options import parse
 from nasjax.types import InputError
 
@@ -73,6 +74,14 @@ def test_fit_then_rank(table, tmp_path, capsys):
     ranking = pd.read_csv(tmp_path / "r" / "ranking.csv")
     assert len(ranking) == len(pd.read_csv(table)["arch"].unique()) and (np.diff(ranking["score"]) <= 0).all()
     assert "  1 " in capsys.readouterr().out
+    flags = [f"--workdir={tmp_path / 's'}", f"--predictor={tmp_path / 'f' / 'predictor'}"]
+    searched, _ = parse(search.SearchConfig, flags)
+    space = nasjax.get_space("nasbench201")
+    objective = search.make_objective(searched, space, None, jax.random.key(0))
+    best = objective.evaluate(space, space.decode([ranking["arch"].iloc[0]])).columns[0, 0]
+    np.testing.assert_allclose(best, ranking["score"].iloc[0], rtol=1e-4)
+    with pytest.raises(InputError, match="--predictor stands in place of"):
+        search.make_objective(dataclasses.replace(searched, proxies="zico"), space, None, jax.random.key(0))
 
 
 def test_flags_become_options(tmp_path, table):
