@@ -98,7 +98,7 @@ def main(config: GraspCommandConfig) -> None:
         raise InputError(f"--validation is read by evaluate alone, and --job={config.job}. Leave it out.")
     common.enable_compile_cache()
     begin = time.monotonic()
-    run = {"engine": config.engine, "devices": config.devices}
+    run: dict[str, Any] = {"engine": config.engine, "devices": config.devices}
     if config.job == "rank":
         rank(config, made, workdir, run, begin)
         return

@@ -154,7 +154,7 @@ def proxy_values(
     by_group = by_arch.groupby(groups).transform("first")
     filled = by_arch.fillna(by_group)
     for name in others:
-        values = filled[name].to_numpy(np.float64)
+        values = filled[name].to_numpy(np.float64, copy=True)
         values[~np.isfinite(values)] = np.nan
         if np.isnan(values).all():
             raise InputError(f"--scores={config.scores} knows {name!r} for none of the {len(archs)} architectures; do: "

@@ -59,11 +59,11 @@ def write_evaluation(
     result = {"job": "evaluate", "table": config.table, "column": column, "trained_on": config.num_train,
               "splits": len(found), "groups": data.grouped_by, "predictor": made.describe(), "metrics": means}
     _write(workdir, config, result, {"predictions.csv": predictions.sort_values("score", ascending=False)})
-    table = [[name, _mean(values, name), _deviation(values, name)] for name, values in means.items() if name != "count"]
+    table = [[name, _mean(v, name), _deviation(v, name)] for name, v in means.items() if name != "number"]
     tau = f"{_mean(means['kendall'], 'kendall')} ± {_deviation(means['kendall'], 'kendall')}"
     file = report.write_report(
         workdir / "report.html", title="How well does the predictor rank?",
-        summary=f"Trained on {config.num_train} architectures, it ranks {found[0].metrics.count:,} others with"
+        summary=f"Trained on {config.num_train} architectures, it ranks {found[0].metrics.number:,} others with"
                 f" Kendall's τ {tau} (mean and deviation of {len(found)} splits).",
         facts=_facts(config, made, data, seconds),
         sections=[report.Section("Ranking of unseen architectures", [

@@ -17,7 +17,7 @@ class Evaluation(NamedTuple):
     """Metrics of one ranking; numbers at k are dictionaries k -> value.
 
     Attributes:
-      count: architectures compared.
+      number: architectures compared.
       kendall: Kendall's tau-b.
       spearman: Spearman's rank correlation.
       precision: share of the k best by target among the k best by score.
@@ -28,7 +28,7 @@ class Evaluation(NamedTuple):
         that may not look at the target. Empty without validation.
     """
 
-    count: int
+    number: int
     kendall: float
     spearman: float
     precision: dict[int, float]
@@ -46,7 +46,7 @@ class Evaluation(NamedTuple):
         named = {"precision": self.precision, "best": self.best, "regret": self.regret, "N": self.best_rank,
                  "selected": self.selected}  # fmt: skip
         flat = {f"{name}@{k}": value for name, values in named.items() for k, value in values.items()}
-        return {"count": self.count, "kendall": self.kendall, "spearman": self.spearman, **flat}
+        return {"number": self.number, "kendall": self.kendall, "spearman": self.spearman, **flat}
 
 
 def evaluate(scores: Any, targets: Any, *, ks: Sequence[int] = KS, validation: Any = None) -> Evaluation:

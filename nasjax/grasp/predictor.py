@@ -296,8 +296,9 @@ def fit_many(
         start = pretrain(given, seeds=seeds, config=config, made=made, engine=engine, devices=devices)
     held = np.stack([_held_out(count, rows.shape[1], config, s) for s, count in zip(seeds, counts, strict=True)])
     weights = (np.arange(rows.shape[1]) < np.array(counts)[:, None]).astype(np.float32)
-    parts = (rows.astype(np.int32), targets.astype(np.float32), weights, held)
-    job = train.Job(keys, *(np.repeat(part, config.members, 0) for part in parts), start)
+    columns = (rows.astype(np.int32), targets.astype(np.float32), weights, held)
+    each = [np.repeat(column, config.members, 0) for column in columns]
+    job = train.Job(keys, each[0], each[1], each[2], each[3], start)
     done = train.fit_jobs(job, made, config, engine=engine, devices=devices)
     found = []
     for i in range(len(rows)):
@@ -306,9 +307,9 @@ def fit_many(
         if not np.isfinite(own.loss).all():
             rate = config.train.learning_rate
             raise InputError(f"the loss of seed {seeds[i]} is not finite; do: lower learning_rate={rate}")
-        scale = [np.asarray(x, np.float64) for x in (own.slope, own.offset)]
+        slope, offset = (np.asarray(x, np.float64) for x in (own.slope, own.offset))
         found.append(
-            Predictor(config, given.space, given.vocabulary, scaling, own.params, *scale, own.loss, own.step)
+            Predictor(config, given.space, given.vocabulary, scaling, own.params, slope, offset, own.loss, own.step)
         )
     return found
 

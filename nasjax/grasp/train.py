@@ -15,7 +15,7 @@ from nasjax import parallel
 from nasjax.grasp import losses
 from nasjax.grasp.config import ModelConfig, PredictorConfig
 from nasjax.grasp.features import Inputs
-from nasjax.grasp.model import RankGCN
+from nasjax.grasp.model import RankGCN, Readings
 from nasjax.types import Array, PyTree
 
 _NEW_LAYERS = ("auxiliary", "head", "score", "pair")  # the others carry over from pre-training
@@ -141,7 +141,7 @@ def _scorer(
 
     def one(graph: Inputs, params: PyTree) -> Array:
         batch = jax.tree.map(lambda x: x[None], graph)
-        return jax.vmap(lambda p: module.apply({"params": p}, batch).score[0])(params)
+        return jax.vmap(lambda p: _read(module, p, batch).score[0])(params)
 
     return parallel.population_map(one, engine=engine, batching="vmap", chunk=chunk, devices=devices)
 
@@ -156,20 +156,20 @@ def _fit_one(job: Job, graphs: Inputs, *, config: PredictorConfig) -> Trained:
     there = job.weights * (1 - job.held)
     mean, deviation = _moments(job.targets, there)
     standard = (job.targets - mean) / deviation
-    params = module.init(init_key, jax.tree.map(lambda x: x[:1], own))["params"]
+    params: PyTree = module.init(init_key, jax.tree.map(lambda x: x[:1], own))["params"]
     if job.params != ():
         params = _carried(job.params, params)
     optimiser = _optimiser(train.learning_rate, train.steps, train.weight_decay, train.layer_decay)
 
     def objective(p: PyTree, batch: Inputs, place: Any, key: Array) -> Array:
-        readings = module.apply({"params": p}, batch, train=True, rngs={"dropout": key})
+        readings = _read(module, p, batch, key)
         return losses.loss(readings, standard[place], job.targets[place], there[place], train)
 
     def step(carry: Any, key: Array) -> Any:
         p, state = carry
         draw_key, drop_key = jax.random.split(key)
         if size == count:
-            place, batch = slice(None), own
+            place, batch = jnp.arange(count), own
         else:  # those that are not there come last
             order = jax.random.uniform(draw_key, (count,)) + (1 - there)
             place = jnp.argsort(order)[:size]
@@ -179,7 +179,7 @@ def _fit_one(job: Job, graphs: Inputs, *, config: PredictorConfig) -> Trained:
         return (optax.apply_updates(p, update), state), value
 
     def quality(p: PyTree) -> Array:
-        scores = module.apply({"params": p}, own).score
+        scores = _read(module, p, own).score
         return _tau(scores, job.targets, job.weights * job.held)
 
     def block(carry: Any, keys: Array) -> Any:
@@ -197,10 +197,10 @@ def _fit_one(job: Job, graphs: Inputs, *, config: PredictorConfig) -> Trained:
     checks = min(train.checks, train.steps) if train.validation else 1
     per = -(-train.steps // checks)
     keys = jax.random.split(step_key, checks * per).reshape(checks, per)
-    start = ((params, optimiser.init(params)), params if train.validation else (), -2.0, 0, 0)
+    start: Any = ((params, optimiser.init(params)), params if train.validation else (), -2.0, 0, 0)
     (state, best, _, best_step, _), curve = lax.scan(block, start, keys)
     params, kept = (best, best_step) if train.validation else (state[0], checks * per)
-    scores = module.apply({"params": params}, own).score
+    scores = _read(module, params, own).score
     if train.loss in ("mse", "l1"):  # back to the unit of the targets
         slope, offset = deviation, mean
     else:
@@ -218,7 +218,7 @@ def _pretrain_one(words: Array, rows: Array, graphs: Inputs, targets: Array, *, 
     optimiser = _optimiser(train.pretrain_rate, train.pretrain_steps, train.weight_decay, 1.0)
 
     def objective(p: PyTree, batch: Inputs, wanted: Array, key: Array) -> Array:
-        found = module.apply({"params": p}, batch, train=True, rngs={"dropout": key}).auxiliary
+        found = _read(module, p, batch, key).auxiliary
         known = jnp.isfinite(wanted)
         return jnp.where(known, (found - jnp.where(known, wanted, 0)) ** 2, 0).sum() / jnp.maximum(known.sum(), 1)
 
@@ -234,6 +234,13 @@ def _pretrain_one(words: Array, rows: Array, graphs: Inputs, targets: Array, *, 
     keys = jax.random.split(step_key, train.pretrain_steps)
     (params, _), _ = lax.scan(step, (params, optimiser.init(params)), keys)
     return params
+
+
+def _read(module: RankGCN, params: PyTree, batch: Inputs, key: Array | None = None) -> Readings:
+    """Applies the network; with a key as in training, dropping activations."""
+    found: Any = module.apply({"params": params}, batch, train=key is not None,
+                              rngs=None if key is None else {"dropout": key})  # fmt: skip
+    return Readings(*found)
 
 
 def _optimiser(rate: float, steps: int, decay: float, layer_decay: float) -> optax.GradientTransformation:

@@ -63,7 +63,7 @@ def oracle(params, given, direction, layers):
     return jnp.stack(scores)
 
 
-@pytest.mark.parametrize(("direction", "readout"), itertools.product(("sym", "bi", "succ"), ("mean", "global")))
+@pytest.mark.parametrize(("direction", "readout"), list(itertools.product(("sym", "bi", "succ"), ("mean", "global"))))
 def test_jraph_dense_and_the_oracle_agree(graphs, direction, readout):
     model, dense = made(graphs, direction=direction, readout=readout)
     by_jraph, edges = made(graphs, direction=direction, readout=readout, implementation="jraph")

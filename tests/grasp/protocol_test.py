@@ -53,7 +53,7 @@ def test_metrics_by_hand():
     assert found.precision == {1: 0.0, 2: 0.5} and found.best == {1: 70.0, 2: 90.0}
     assert found.regret == {1: 25.0, 2: 5.0} and found.best_rank == {1: 3.0, 2: 2.0}
     assert found.selected == {1: 70.0, 2: 70.0}  # the validation prefers the worse of the two
-    assert found.row()["N@2"] == 2.0 and found.count == 5
+    assert found.row()["N@2"] == 2.0 and found.number == 5
     np.testing.assert_allclose(found.kendall, 0.2)
     with pytest.raises(InputError, match="ks="):
         grasp.evaluate(scores, targets, ks=(10,))
