@@ -86,3 +86,15 @@ def test_options_are_checked():
         EncodeConfig(skip="drop")
     with pytest.raises(InputError, match="True and False"):
         EncodeConfig(drop_dead="yes")
+
+
+def test_kronecker_has_the_shape_of_every_vertex():
+    space = nasjax.get_space("kronecker", channels=4, num_blocks=4, num_stages=2, image_size=16)
+    archs = np.asarray(space.sample(jax.random.key(5), 4))
+    graphs = encode(space, space.encode(archs))  # JSON
+    assert graphs.vocabulary[0] == "input" and graphs.vocabulary[-1] == "output"
+    for row, arch in enumerate(archs):
+        graph = space.to_graph(arch)
+        assert edges_of(graphs, row) == (graph.nodes, sorted(graph.edges))
+        np.testing.assert_array_equal(graphs.shapes[row, : len(graph.nodes)], space.vertex_shapes(arch))
+    assert {*graphs.shapes[0, 1:-1, 0].tolist()} >= {16.0, 8.0}
