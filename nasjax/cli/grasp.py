@@ -26,14 +26,12 @@ import numpy as np
 from nasjax import grasp, parallel
 from nasjax.cli import archs, common, grasp_input, grasp_report, score
 from nasjax.cli.common import option
-from nasjax.grasp.config import PredictorConfig, option_names
+from nasjax.grasp.config import PRESETS, PredictorConfig, option_names, preset
 from nasjax.grasp.predictor import check_targets
 from nasjax.types import InputError
 
 _WHAT, _MODEL, _HOW = "What to learn from", "The predictor", "How to run"
 JOBS = ("evaluate", "transfer", "fit", "rank")
-# What each preset changes in the defaults, which are those of the published description.
-PRESETS: dict[str, dict[str, Any]] = {"published": {}, "strong": {"direction": "bi", "members": 5}}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,8 +57,8 @@ class GraspCommandConfig(common.CommandConfig):
     splits: int = option(5, "Random splits, trained and measured one by one.", section=_WHAT, minimum=1)
     finetune: int = option(0, "Labels of the target data set that transfer may use; 0 is zero-shot.", section=_WHAT,
                            minimum=0)
-    preset: str = option("published", "published takes the defaults; strong passes messages both ways and averages"
-                         " five networks.", section=_MODEL, choices=tuple(PRESETS))
+    preset: str = option("published", "published takes the defaults; strong passes messages both ways, learns the whole"
+                         " order (listmle) and averages five networks.", section=_MODEL, choices=tuple(PRESETS))
     options: str = option("", "Options of the predictor, as name=value separated by commas, such as"
                           " loss=hinge,members=5; a wrong name is answered by a list.", section=_MODEL)
     proxies: str = option("", "Proxies that the predictor reads, separated by commas.", section=_MODEL)
@@ -149,10 +147,10 @@ def predictor_config(config: GraspCommandConfig) -> PredictorConfig:
     flags: dict[str, Any] = {"precision": config.precision, "proxies": tuple(words(config.proxies)),
                              "pretrain": tuple(words(config.pretrain))}  # fmt: skip
     if flags["pretrain"]:
-        flags["pretrain_steps"] = 600
+        flags["pretrain_steps"] = 500
     if flags["proxies"]:
         flags["head"] = 128
-    return PredictorConfig().with_options(**(PRESETS[config.preset] | flags | given))
+    return preset(config.preset).with_options(**(flags | given))
 
 
 def evaluate(

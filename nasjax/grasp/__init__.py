@@ -4,6 +4,7 @@ from nasjax.grasp.config import FeatureConfig as FeatureConfig
 from nasjax.grasp.config import ModelConfig as ModelConfig
 from nasjax.grasp.config import PredictorConfig as PredictorConfig
 from nasjax.grasp.config import TrainConfig as TrainConfig
+from nasjax.grasp.config import preset as preset
 from nasjax.grasp.encoders import EncodeConfig as EncodeConfig
 from nasjax.grasp.encoders import encode as encode
 from nasjax.grasp.evaluation import Evaluation as Evaluation

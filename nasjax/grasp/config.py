@@ -208,6 +208,30 @@ class PredictorConfig:
         return cls(**made, members=description["members"])
 
 
+# What each preset changes in the defaults, which are those of the published description; measured in docs/results.md.
+PRESETS: dict[str, dict[str, Any]] = {
+    "published": {},
+    "strong": {"direction": "bi", "loss": "listmle", "learning_rate": 3e-3, "steps": 400, "batch": 128, "members": 5},
+}
+
+
+def preset(name: str) -> PredictorConfig:
+    """A configuration by name.
+
+    Args:
+      name: "published" for the defaults; "strong" for what ranks best here: both directions, ListMLE, five networks.
+        With proxies of networks among its features, take ``head=128`` too.
+
+    Returns:
+      the configuration.
+
+    Raises:
+      InputError: unknown name.
+    """
+    _one_of("preset", name, tuple(PRESETS))
+    return PredictorConfig().with_options(**PRESETS[name])
+
+
 def option_names() -> tuple[str, ...]:
     """Names that ``with_options`` takes."""
     parts = (FeatureConfig, ModelConfig, TrainConfig)

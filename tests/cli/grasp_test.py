@@ -88,7 +88,7 @@ def test_flags_become_options(tmp_path, table):
     made = grasp.predictor_config(command(tmp_path, table, "--preset=strong", "--proxies=nwot", "--pretrain=params"))
     assert made.model.direction == "bi" and made.members == 5 and made.model.head == 128 and made.model.width == 8
     assert made.features.proxies == ("nwot",)
-    assert made.train.pretrain == ("params",) and made.train.pretrain_steps == 600
+    assert made.train.pretrain == ("params",) and made.train.pretrain_steps == 500
 
 
 def test_proxies_come_from_scores_and_duplicates(table, tmp_path):

@@ -144,6 +144,9 @@ def test_bad_input_is_refused(data, two):
 def test_options_go_there_and_back():
     config = grasp.PredictorConfig().with_options(loss="hinge", direction="bi", proxies=("nwot",), members=3)
     assert grasp.PredictorConfig.of(config.describe()) == config and hash(config) == hash(config)
+    assert grasp.preset("published") == grasp.PredictorConfig() and grasp.preset("strong").train.loss == "listmle"
+    with pytest.raises(InputError, match="preset='strongest'; allowed: published, strong"):
+        grasp.preset("strongest")
     assert config.train.margin == 0.1 and config.model.direction == "bi" and config.features.proxies == ("nwot",)
     for wrong in ({"direction": "both"}, {"layers": 0}, {"dropout": 1.0}, {"degrees": 1}, {"members": 0}, {"batch": 1}):
         with pytest.raises(InputError, match="allowed"):
