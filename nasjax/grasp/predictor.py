@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -132,21 +131,9 @@ class Predictor:
         Raises:
           InputError: it holds a predictor of another configuration, or cannot be written.
         """
-        from nasjax.checkpoint import Checkpoints
+        from nasjax.grasp import storage
 
-        with Checkpoints(directory, keep=1) as states:
-            found = states.newest_meta()
-            if found:
-                _check_config(found, self.config, directory)
-            meta = {"config": self.config.describe(), "space": self.space, "vocabulary": list(self.vocabulary),
-                    "names": _names(self.params)}  # fmt: skip
-            states.save(max(states.steps(), default=0) + 1, self._arrays(), meta)
-
-    def _arrays(self) -> PyTree:
-        # orbax refuses arrays without an element: there is no scale without proxies.
-        scaling = self.scaling._asdict() if len(self.scaling.mean) else {}
-        return {"params": self.params, "scaling": scaling, "slope": self.slope, "offset": self.offset,
-                "history": self.history, "steps": self.steps}  # fmt: skip
+        storage.write(directory, self)
 
 
 def load(directory: str | os.PathLike[str], *, config: PredictorConfig | None = None) -> Predictor:
@@ -162,21 +149,9 @@ def load(directory: str | os.PathLike[str], *, config: PredictorConfig | None = 
     Raises:
       InputError: there is none, it cannot be read, or it is of another configuration.
     """
-    from nasjax.checkpoint import Checkpoints
+    from nasjax.grasp import storage
 
-    if not os.path.isdir(directory):
-        raise InputError(f"there is no predictor in {directory}; do: check the path, or train one by nasjax.grasp.fit")
-    with Checkpoints(directory, keep=1) as states:
-        meta = states.newest_meta()
-        if not meta or "config" not in meta or "names" not in meta:
-            raise InputError(f"there is no predictor in {directory}; do: check the path")
-        if config is not None:
-            _check_config(meta, config, directory)
-        scaling = dict.fromkeys(Scaling._fields, 0) if meta["config"]["features"]["proxies"] else {}
-        like = {"params": _tree(meta["names"]), "scaling": scaling, "slope": 0, "offset": 0, "history": 0, "steps": 0}
-        found = states.restore(like)
-    assert found is not None  # there is a meta
-    arrays = found.arrays
+    meta, arrays = storage.read(directory, config)
     scale = Scaling(**arrays["scaling"]) if arrays["scaling"] else Scaling(*np.zeros((4, 0)))
     return Predictor(
         PredictorConfig.of(meta["config"]), meta["space"], tuple(meta["vocabulary"]), scale, arrays["params"],
@@ -398,31 +373,6 @@ def _checked_init(predictor: Predictor, config: PredictorConfig) -> Predictor:
             f"allowed: {config.members} members, {config.model}; do: train with its options"
         )
     return predictor
-
-
-def _check_config(meta: dict[str, Any], config: PredictorConfig, where: Any) -> None:
-    there, wanted = meta.get("config", {}), json.loads(json.dumps(config.describe()))
-    if there == wanted:
-        return
-    lines = []
-    for part in sorted({*there, *wanted}):
-        a, b = there.get(part), wanted.get(part)
-        if isinstance(a, dict) and isinstance(b, dict):
-            differing = [key for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
-            lines += [f"{key}: there {a.get(key)!r}, now {b.get(key)!r}" for key in differing]
-        elif a != b:
-            lines.append(f"{part}: there {a!r}, now {b!r}")
-    raise InputError(f"{where} holds a predictor of another configuration ({'; '.join(lines)}); do: use another "
-                     "directory, or the same options")  # fmt: skip
-
-
-def _names(params: PyTree) -> Any:
-    """The structure of a tree of dictionaries, as JSON."""
-    return {name: _names(tree) for name, tree in params.items()} if isinstance(params, dict) else 0
-
-
-def _tree(names: Any) -> Any:
-    return {name: _tree(tree) for name, tree in names.items()} if isinstance(names, dict) else 0
 
 
 def _map(function: Any, tree: PyTree) -> PyTree:
