@@ -43,6 +43,9 @@ class GraspCommandConfig(common.CommandConfig):
     space: str = option("nasbench201", "Search space.", section=_WHAT)
     space_options: str = option("", "Options of the space, as name=value separated by commas; image_size and channels"
                                 " show in the vertex shapes.", section=_WHAT)
+    column_options: str = option("", "Options of the space for single columns of transfer, as column:name=value separated"
+                                 " by ';', such as imagenet16_test:image_size=16: vertex shapes then show the data set.",
+                                 section=_WHAT)
     table: str = option("nasbench201", "Table of accuracies: a built-in one, or a CSV file with a column arch.",
                         section=_WHAT)
     column: str = option("cifar10_test", "Column to learn; several, separated by commas, for transfer.", section=_WHAT)
@@ -114,10 +117,11 @@ def main(config: GraspCommandConfig) -> None:
                               f" {common.duration(time.monotonic() - begin)}. Predictor: {workdir / 'predictor'}",
                               markup=False, soft_wrap=True)  # fmt: skip
     elif config.job == "transfer":
+        graphs = grasp_input.graphs_by_column(config, data, columns)
         with common.progress("Training", unit="data set") as report:
             report(0, len(columns))
             found = grasp.transfer_matrix(
-                data.graphs, data.targets, num_train=config.num_train, seeds=seeds(config), groups=data.groups,
+                graphs, data.targets, num_train=config.num_train, seeds=seeds(config), groups=data.groups,
                 finetune=config.finetune, config=made, progress=report, **run,
             )  # fmt: skip
         grasp_report.write_transfer(workdir, config, made, data, found, time.monotonic() - begin)

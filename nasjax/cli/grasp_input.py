@@ -88,6 +88,34 @@ def read(config: Any, columns: Sequence[str], proxies: Sequence[str]) -> Labelle
     return Labelled(space, archs, graphs.with_proxies(found), targets, groups, grouped_by)
 
 
+def graphs_by_column(config: Any, data: Labelled, columns: Sequence[str]) -> dict[str, grasp.Graphs]:
+    """The graphs of each data set, encoded by a space with its options.
+
+    Args:
+      config: has ``column_options``, ``space_options`` and how to encode.
+      data: the table.
+      columns: data sets.
+
+    Returns:
+      column -> graphs.
+
+    Raises:
+      InputError: an option of a column that is not there, or of another form.
+    """
+    found = dict.fromkeys(columns, data.graphs)
+    for part in (part.strip() for part in config.column_options.split(";") if part.strip()):
+        column, sign, text = (word.strip() for word in part.partition(":"))
+        if not sign or column not in found:
+            raise InputError(f"--column_options={config.column_options}: {part!r} is not of the form column:name=value"
+                             f" with one of the columns {', '.join(columns)}.")  # fmt: skip
+        options = score.pairs("space_options", config.space_options) | score.pairs("column_options", text)
+        space = nasjax.get_space(config.space, **options)
+        encoding = grasp.EncodeConfig(drop_dead=config.drop_dead, skip=config.skip)
+        graphs = grasp.encode(space, space.decode(data.archs), config=encoding)
+        found[column] = graphs.with_proxies({**data.graphs.proxies, **data.graphs.node_proxies})
+    return found
+
+
 def groups_of(config: Any, table: pd.DataFrame, space: Any, population: Any) -> tuple[np.ndarray, str]:
     """Groups of functional duplicates, by a column or by the canonical form.
 

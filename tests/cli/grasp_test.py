@@ -67,6 +67,17 @@ def test_transfer(table, tmp_path, capsys):
     assert (tmp_path / "t" / "transfer.png").stat().st_size > 3000
 
 
+def test_columns_may_have_shapes_of_their_own(table, tmp_path):
+    config = command(tmp_path, table, "--job=transfer", "--column=a,b", "--column_options=b:image_size=16,channels=8")
+    data = grasp_input.read(config, ["a", "b"], [])
+    graphs = grasp_input.graphs_by_column(config, data, ["a", "b"])
+    assert graphs["a"] is data.graphs and graphs["b"].shapes[0, 0].tolist() == [16, 16, 8, 8, 1]
+    np.testing.assert_array_equal(graphs["b"].ops, data.graphs.ops)
+    for wrong in ("c:image_size=16", "b image_size=16", "b:image_size"):
+        with pytest.raises(InputError, match="column_options"):
+            grasp_input.graphs_by_column(dataclasses.replace(config, column_options=wrong), data, ["a", "b"])
+
+
 def test_fit_then_rank(table, tmp_path, capsys):
     grasp.main(command(tmp_path / "f", table, "--job=fit"))
     grasp.main(command(tmp_path / "r", table, "--job=rank", f"--model={tmp_path / 'f' / 'predictor'}", "--top=3",
