@@ -43,8 +43,9 @@ class GraspCommandConfig(common.CommandConfig):
     space: str = option("nasbench201", "Search space.", section=_WHAT)
     space_options: str = option("", "Options of the space, as name=value separated by commas; image_size and channels"
                                 " show in the vertex shapes.", section=_WHAT)
-    column_options: str = option("", "Options of the space for single columns of transfer, as column:name=value separated"
-                                 " by ';', such as imagenet16_test:image_size=16: vertex shapes then show the data set.",
+    column_options: str = option("", "Options of the space for single columns of transfer, as column:name=value"
+                                 " separated by ';', such as imagenet16_test:image_size=16: vertex shapes then show the"
+                                 " data set.",
                                  section=_WHAT)
     table: str = option("nasbench201", "Table of accuracies: a built-in one, or a CSV file with a column arch.",
                         section=_WHAT)
