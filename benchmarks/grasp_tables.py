@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks import grasp_data
 from benchmarks.grasp_data import CHEAP, Table, flat, nasbench101, nasbench201
 from nasjax import grasp, metrics, search
 from nasjax.cli import common
@@ -30,7 +31,8 @@ from nasjax.types import InputError
 SIZES = (78, 156, 469, 781, 1563)
 EPOCHS = ("epochs_4", "epochs_12", "epochs_36", "epochs_108")
 KS = (1, 10, 50)
-TABLES = ("baselines", "sizes", "ablation", "loss", "nb101_baselines", "nb101", "ablation469")
+TABLES = ("ceilings", "nb101_ceilings", "baselines", "sizes", "ablation", "loss", "nb101_baselines", "nb101",
+          "ablation469")  # fmt: skip
 PROXIES = ("epe_nas", "fisher", "flops", "grad_norm", "grasp", "jacov", "l2_norm", "nwot", "params", "plain", "snip",
            "synflow", "zen")  # fmt: skip
 PLAIN: dict[str, Any] = {}  # the published description, and the defaults of the library
@@ -179,12 +181,28 @@ def baselines(data: Table, num: int, source: str, seeds: int) -> dict[str, list[
     return found
 
 
+def ceilings(data: Table) -> dict[str, float]:
+    """Tau of the true accuracies of one target as predictor of another, and of one training run as that of another."""
+    first, *others = data.targets
+    if data.name == "nasbench101":
+        first, others = "epochs_108", [name for name in data.targets if name != "epochs_108"]
+    found = {f"{first} and {name}": metrics.kendall(data.targets[first], data.targets[name]) for name in others}
+    runs = grasp_data.runs(data) if data.name == "nasbench201" else []
+    for i, one in enumerate(runs):
+        for j, other in enumerate(runs[:i]):
+            known = np.isfinite(one) & np.isfinite(other)
+            found[f"runs {j} and {i} of {first} ({known.sum()} cells)"] = metrics.kendall(one[known], other[known])
+    return found
+
+
 def jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for table in args.tables:
         found += settings(table)
         if table == "baselines":
             found += [{"table": table, "name": "", "options": {}, "num": num} for num in SIZES]
+        if table.endswith("ceilings"):
+            found.append({"table": table, "name": "", "options": {}, "num": 0})
         if table == "nb101_baselines":
             found += [{"table": table, "name": "", "options": {}, "num": num, "source": source}
                       for num in (100, 400) for source in EPOCHS]  # fmt: skip
@@ -215,9 +233,11 @@ def run(args: argparse.Namespace) -> None:
             data[which] = nasbench101() if bench == "nb101" else nasbench201(made)
         table = data[which]
         begin = time.perf_counter()
-        if setting["table"].endswith("baselines"):
-            result: dict[str, Any] = {"baselines": baselines(table, setting["num"], setting.get("source", "cifar10"),
-                                                             args.seeds)}  # fmt: skip
+        if setting["table"].endswith("ceilings"):
+            result: dict[str, Any] = {"ceilings": ceilings(table)}
+        elif setting["table"].endswith("baselines"):
+            source = setting.get("source", "cifar10")
+            result = {"baselines": baselines(table, setting["num"], source, args.seeds)}
         else:
             result = measure(table, setting, args.seeds, args.out.with_suffix(".pretrained"))
         done[name] = json.loads(json.dumps({"key": name, "setting": setting, **result}))
@@ -231,7 +251,7 @@ def run(args: argparse.Namespace) -> None:
 def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two settings differ in nothing but their names."""
     names = ("num", "options", "source", "encoding")
-    kinds = [(s["table"].endswith("baselines"), s["table"].startswith("nb101")) for s in (one, other)]
+    kinds = [(s["table"].endswith(("baselines", "ceilings")), s["table"].startswith("nb101")) for s in (one, other)]
     if kinds[0] != kinds[1] or kinds[0][0]:
         return False
     return json.dumps([one.get(n) for n in names], sort_keys=True) == json.dumps(
@@ -256,6 +276,11 @@ def show(args: argparse.Namespace) -> None:
     for table in TABLES:
         own = [row for row in rows if row["setting"]["table"] == table]
         if not own:
+            continue
+        if table.endswith("ceilings"):
+            print(f"\n### {table}\n")
+            for name, tau in own[0]["ceilings"].items():
+                print(f"- {name}: tau {tau:.3f}")
             continue
         entries: list[tuple[str, int, str, list[Any]]] = []
         for row in own:
