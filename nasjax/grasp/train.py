@@ -76,7 +76,7 @@ def fit_jobs(jobs: Job, graphs: Inputs, config: PredictorConfig, **devices: Any)
     Returns:
       what was trained, NumPy arrays with the leading axis.
     """
-    found = _mapped("fit", config.model, config.train, len(jobs.rows), **devices)(jobs, graphs)
+    found = _mapped("fit", config.model, config.train, len(jobs.rows), **_hashable(devices))(jobs, graphs)
     return Trained(*found)
 
 
@@ -95,7 +95,7 @@ def pretrain_jobs(words: np.ndarray, rows: np.ndarray, graphs: Inputs, targets: 
     Returns:
       parameters with the leading axis m.
     """
-    mapped = _mapped("pretrain", config.model, config.train, len(words), **devices)
+    mapped = _mapped("pretrain", config.model, config.train, len(words), **_hashable(devices))
     return mapped(words, np.asarray(rows, np.int32), graphs, np.asarray(targets, np.float32))
 
 
@@ -117,7 +117,12 @@ def score_graphs(
     if chunk is None:
         most = 512 if parallel.local_devices()[0].platform == "cpu" else 8192
         chunk = min(most, 1 << (len(graphs.mask) - 1).bit_length())
-    return _scorer(config.model, config.train, chunk, **devices)(graphs, params)
+    return _scorer(config.model, config.train, chunk, **_hashable(devices))(graphs, params)
+
+
+def _hashable(devices: dict[str, Any]) -> dict[str, Any]:
+    """Options of devices as keys of a cache."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in devices.items()}
 
 
 @functools.lru_cache(maxsize=32)
@@ -126,7 +131,8 @@ def _mapped(what: str, model: ModelConfig, train: Any, count: int, *, engine: st
     """The compiled program of a configuration, kept."""
     config = PredictorConfig(model=model, train=train)
     function = functools.partial(_fit_one if what == "fit" else _pretrain_one, config=config)
-    places = 1 if engine == "jit" else devices or len(parallel.local_devices())
+    number = len(devices) if isinstance(devices, tuple) else devices or len(parallel.local_devices())
+    places = 1 if engine == "jit" else number
     share = chunk or -(-count // places)
     # Products of many small batches run faster one network after another on a CPU.
     batching = "map" if parallel.local_devices()[0].platform == "cpu" else "vmap"
