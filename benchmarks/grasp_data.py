@@ -85,6 +85,28 @@ def nasbench101() -> Table:
     return Table("nasbench101", space, archs, grasp.encode(space, archs).with_proxies(found), targets, None, groups)
 
 
+def kronecker() -> dict[str, Table]:
+    """The benchmark of the Kronecker space that comes with the package: task -> its architectures, encoded for it.
+
+    Targets are the final validation accuracies of every task, and those of the own task after each epoch.
+    """
+    from nasjax.benchmark import reader, shipped
+
+    rows = shipped.kronecker_table()
+    frame = reader.wide(rows)
+    frame = frame[np.isfinite(frame[[f"{task}_valid" for task in reader.tasks(rows)]]).all(axis=1)]
+    found = {}
+    for task in reader.tasks(rows):
+        space = shipped.kronecker_space(task)
+        archs = space.decode(frame["arch"].tolist())
+        costs = {"params": np.asarray(space.num_params(archs), float), "flops": np.asarray(space.flops(archs), float)}
+        columns = [c for c in frame.columns if c.endswith("_valid") or c.startswith(f"{task}_valid_e")]
+        targets = {name: frame[name].to_numpy(np.float64) for name in columns}
+        graphs = grasp.encode(space, archs).with_proxies(costs)
+        found[task] = Table("kronecker", space, archs, graphs, targets, None, grasp.groups_of(space, archs))
+    return found
+
+
 def flat(table: Table, *, proxies: bool) -> np.ndarray:
     """Flat encodings for models without graphs: labels one-hot by place, edges, and proxies (means where unknown)."""
     graphs = table.graphs
