@@ -39,7 +39,7 @@ def test_darts_holds_both_cells():
         half = labels.index("reduce:c_{k-2}")
         assert all(label.startswith("normal") for label in labels[:half])
         assert not any(a < half <= b for a, b in edges)
-    reduced = graphs.shapes[0, 13:15], graphs.shapes[0, graphs.ops[0] == graphs.vocabulary.index("reduce:output")]
+    reduced = graphs.shapes[0, 11:13], graphs.shapes[0, graphs.ops[0] == graphs.vocabulary.index("reduce:output")]
     assert reduced[0][0].tolist() == [32, 32, 36, 36, 1] and reduced[1][0].tolist() == [16, 16, 72, 72, 1]
 
 

@@ -75,7 +75,7 @@ def test_ties_and_absent_graphs_do_not_count(name):
 @pytest.mark.parametrize("name", LOSSES)
 def test_descent_orders_the_scores(name):
     targets, scores = jnp.array([55.0, 91.0, 72.0, 64.0]), jnp.array([0.1, -0.1, 0.0, 0.2])
-    step = jax.grad(lambda s: value(name, s, targets))
+    step = jax.jit(jax.grad(lambda s: value(name, s, targets)))
     for _ in range(200):
         scores = scores - 0.5 * step(scores)
     assert np.argsort(np.asarray(scores)).tolist() == [0, 3, 2, 1]

@@ -1,7 +1,5 @@
 """The network by jraph, by dense matrices, and by an oracle of segment sums."""
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import jraph
@@ -63,7 +61,7 @@ def oracle(params, given, direction, layers):
     return jnp.stack(scores)
 
 
-@pytest.mark.parametrize(("direction", "readout"), list(itertools.product(("sym", "bi", "succ"), ("mean", "global"))))
+@pytest.mark.parametrize(("direction", "readout"), [("sym", "mean"), ("bi", "global"), ("succ", "global")])
 def test_jraph_dense_and_the_oracle_agree(graphs, direction, readout):
     model, dense = made(graphs, direction=direction, readout=readout)
     by_jraph, edges = made(graphs, direction=direction, readout=readout, implementation="jraph")
@@ -87,8 +85,7 @@ def test_both_have_the_same_gradient(graphs):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), first, second)
 
 
-@pytest.mark.parametrize("implementation", ["dense", "jraph"])
-@pytest.mark.parametrize("direction", ["sym", "bi"])
+@pytest.mark.parametrize(("direction", "implementation"), [("bi", "dense"), ("sym", "jraph")])
 def test_renaming_and_filling_up_change_nothing(graphs, direction, implementation):
     model, given = made(graphs, direction=direction, implementation=implementation)
     params = RankGCN(model).init(jax.random.key(3), given)
