@@ -43,7 +43,6 @@ FULL: dict[str, Any] = {
     "pretrain": PROXIES, "pretrain_steps": 500,
 }  # fmt: skip
 _PRETRAINED_BY = ("pretrain", "pretrain_steps", "pretrain_rate", "pretrain_batch", "weight_decay")
-GRAPHS: dict[str, Any] = {**FULL, "proxies": (), "head": 0}
 
 
 def settings(table: str) -> list[dict[str, Any]]:
@@ -60,23 +59,24 @@ def settings(table: str) -> list[dict[str, Any]]:
     if table in ("ablation", "ablation469"):
         num = 78 if table == "ablation" else 469
         bare = {"pretrain": (), "pretrain_steps": 0}
+        one = {**FULL, "members": 1}
         add("full: bi, listmle, ensemble of 5, proxies taught and read", FULL, num)
-        add("full - proxies read", GRAPHS, num)
-        add("full - proxies taught", {**FULL, **bare}, num)
-        add("full - proxies (bi, listmle, ensemble)", {**GRAPHS, **bare}, num)
-        add("full - ensemble", {**FULL, "members": 1}, num)
+        add("one network", one, num)
+        add("one network - proxies read", {**one, "proxies": (), "head": 0}, num)
+        add("one network - proxies taught", {**one, **bare}, num)
+        add("one network - proxies", {**one, **bare, "proxies": (), "head": 0}, num)
         add("plain: sym, mean, bt, one network", PLAIN, num)
         add("plain + bi", {"direction": "bi"}, num)
         add("plain + ensemble of 5", {"members": 5}, num)
         add("plain - shapes", {"shapes": "none"}, num)
-        add("plain + global node", {"readout": "global"}, num)
         add("plain + succ, global node (propagation of BRP-NAS)", {"direction": "succ", "readout": "global"}, num)
         add("plain + dead operations kept", {}, num, encoding={"drop_dead": False})
+        add("one network, params and FLOPs alone", {**one, "pretrain": CHEAP, "proxies": CHEAP}, num)
+        add("one network, bt", {**one, "loss": "bt"}, num)
+        add("plain + global node", {"readout": "global"}, num)
         add("plain + skips as edges", {}, num, encoding={"skip": "contract"})
         add("plain + degrees and depth", {"degrees": True}, num)
-        if num == 78:
-            add("full - bi (sym)", {**FULL, "direction": "sym"}, num)
-            add("params and FLOPs alone taught and read", {**FULL, "pretrain": CHEAP, "proxies": CHEAP}, num)
+        add("one network - bi (sym)", {**one, "direction": "sym"}, num)
     if table == "loss":
         for loss in ("bt", "hinge", "listmle", "lambdarank", "brp", "mse", "l1"):
             add(f"plain, {loss}", {"loss": loss}, 78)
