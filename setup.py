@@ -26,6 +26,7 @@ setup(
         # The newest jraph is a pre-release; naming it lets pip choose it without --pre.
         "jraph>=0.0.6.dev0",
         "matplotlib>=3.9",
+        "networkx>=3.2",
         "numpy>=2.0",
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11.30",

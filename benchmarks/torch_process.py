@@ -1,4 +1,4 @@
-"""Runs `benchmarks.torch_time` in a process of its own, and checks that its networks are those of the space."""
+"""Runs a module that times PyTorch in a process of its own, and checks that its networks are those of the space."""
 
 from __future__ import annotations
 
@@ -38,20 +38,21 @@ def job(space: Any, archs: Any, *, batch_size: int, repeats: int) -> dict[str, A
     }
 
 
-def run(python: str, job: dict[str, Any]) -> dict[str, Any] | None:
+def run(python: str, job: dict[str, Any], *, module: str = "benchmarks.torch_time") -> dict[str, Any] | None:
     """Runs a job.
 
     Args:
       python: path of a Python that has torch.
       job: of `job`.
+      module: what does it.
 
     Returns:
-      what `benchmarks.torch_time` prints; None without torch.
+      what the module prints; None without torch.
 
     Raises:
       SystemExit: the process failed, or its networks are not those of the space.
     """
-    command = [python, "-m", "benchmarks.torch_time"]
+    command = [python, "-m", module]
     done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode == ABSENT:
         return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import math
 import os
 import pathlib
 import signal
@@ -14,6 +16,8 @@ from typing import Any, NamedTuple, Self
 import jax
 import numpy as np
 
+from nasjax import parallel
+from nasjax.locking import Lock
 from nasjax.types import InputError, PyTree
 
 _log = logging.getLogger(__name__)
@@ -37,25 +41,46 @@ class Saved(NamedTuple):
 class Checkpoints:
     """The saved states of one job; use it as a context manager.
 
-    A state that ``save`` has returned from survives a kill and a power cut; a half-written one is never seen.
+    A state that ``save`` has returned from survives a kill and a power cut; a half-written one is never seen. While it
+    is open, no other job may open it. Of several processes (`nasjax.parallel.initialize`), the first reads and writes,
+    and the others are given what it reads: all call all methods, and only the first needs to see the directory. With
+    ``own=True`` a directory belongs to this process, whatever the others do.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, keep: int = 2) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], *, keep: int = 2, read_only: bool = False, own: bool = False
+    ) -> None:
         """Opens a directory, made on first use.
 
         Args:
           directory: where the states lie, and nothing else.
           keep: how many of the newest are kept.
+          read_only: never save, and look at the states of a job that may be going on.
+          own: whether the states are those of this process alone.
 
         Raises:
-          InputError: the directory cannot be made.
+          InputError: the directory cannot be made, or another job that is going on has it open.
         """
+        self.directory = pathlib.Path(directory).absolute()
+        self._manager: Any = None
+        self._lock: Lock | None = None
+        self._together = not own and parallel.process_count() > 1
+        if self._together and not parallel.is_main():
+            return
         import orbax.checkpoint as ocp  # takes a second to import
 
-        self.directory = pathlib.Path(directory).absolute()
         with _clear_errors(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-            options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+            if not read_only:
+                self._lock = Lock.take(self.directory, what="The state of a job")
+            # One process alone: orbax would wait for all of them.
+            process = parallel.process_index()
+            alone = ocp.options.MultiprocessingOptions(
+                primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process{process}"
+            )
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=keep, enable_async_checkpointing=False, create=False, multiprocessing_options=alone
+            )
             with _quiet():
                 self._manager = ocp.CheckpointManager(self.directory, options=options)
 
@@ -69,11 +94,17 @@ class Checkpoints:
 
     def close(self) -> None:
         """Closes the directory; nothing is lost without it."""
-        self._manager.close()
+        if self._manager is not None:
+            self._manager.close()
+        if self._lock is not None:
+            self._lock.release()
 
     def steps(self) -> list[int]:
         """Numbers of the saved states, oldest first."""
-        return sorted(self._manager.all_steps())
+        return list(parallel.shared("steps", self._steps)) if self._together else self._steps()
+
+    def _steps(self) -> list[int]:
+        return sorted(int(step) for step in self._manager.all_steps())
 
     def save(self, step: int, arrays: PyTree, meta: Mapping[str, Any]) -> None:
         """Saves a state and waits until it is on disk.
@@ -86,6 +117,8 @@ class Checkpoints:
         Raises:
           InputError: it cannot be written; the states before stay.
         """
+        if self._together and not parallel.is_main():
+            return
         import orbax.checkpoint as ocp
 
         numbered = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(arrays))}
@@ -98,7 +131,10 @@ class Checkpoints:
 
     def newest_meta(self) -> dict[str, Any]:
         """What was saved beside the newest arrays that is readable; empty if nothing is."""
-        for step in reversed(self.steps()):
+        return dict(parallel.shared("meta", self._newest_meta) if self._together else self._newest_meta())
+
+    def _newest_meta(self) -> dict[str, Any]:
+        for step in reversed(self._steps()):
             with contextlib.suppress(*_UNREADABLE):
                 return dict(self._texts(step)["meta"])
         return {}
@@ -115,11 +151,30 @@ class Checkpoints:
         Raises:
           InputError: states are there, and none can be read as this structure.
         """
+        if not self._together:
+            return self._restore(like)
+        packed = b""
+
+        def read() -> list[Any] | None:
+            nonlocal packed
+            saved = self._restore(like)
+            if saved is None:
+                return None
+            packed = _packed(jax.tree.leaves(saved.arrays))
+            return [saved.step, saved.meta]
+
+        head = parallel.shared("state", read)
+        if head is None:
+            return None
+        arrays = _unpacked(parallel.gather_bytes("arrays", packed)[0])
+        return Saved(int(head[0]), jax.tree.unflatten(jax.tree.structure(like), arrays), dict(head[1]))
+
+    def _restore(self, like: PyTree) -> Saved | None:
         import orbax.checkpoint as ocp
 
         leaves, structure = jax.tree.flatten(like)
         failure: Exception | None = None
-        for step in reversed(self.steps()):
+        for step in reversed(self._steps()):
             try:
                 texts = self._texts(step)
                 if len(texts["shapes"]) != len(leaves):
@@ -140,6 +195,18 @@ class Checkpoints:
             ) from failure
         return None
 
+    def forget_after(self, step: int) -> None:
+        """Removes states newer than a restored one: they cannot be read, and would keep new ones from being saved.
+
+        Args:
+          step: number of the restored state.
+        """
+        if self._together and not parallel.is_main():
+            return
+        with _clear_errors(self.directory), _quiet():
+            for newer in [number for number in self._steps() if number > step]:
+                self._manager.delete(newer)
+
     def _texts(self, step: int) -> dict[str, Any]:
         """What JSON holds of a state."""
         import orbax.checkpoint as ocp
@@ -147,6 +214,55 @@ class Checkpoints:
         with _quiet():
             found = self._manager.restore(step, args=ocp.args.Composite(texts=ocp.args.JsonRestore()))
         return dict(found["texts"])
+
+
+def _packed(arrays: list[Any]) -> bytes:
+    """Arrays as bytes; unlike NumPy's own format it keeps bfloat16."""
+    head = json.dumps([[array.dtype.name, *array.shape] for array in arrays]).encode("ascii")
+    return b"\n".join([head, b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)])
+
+
+def _unpacked(raw: bytes) -> list[np.ndarray]:
+    head, content = raw.split(b"\n", 1)
+    arrays, start = [], 0
+    for name, *shape in json.loads(head):
+        count, kind = math.prod(shape), np.dtype(name)
+        arrays.append(np.frombuffer(content, kind, count, start).reshape(shape).copy())
+        start += count * kind.itemsize
+    return arrays
+
+
+def check_same(now: Mapping[str, Any], there: Mapping[str, Any], where: os.PathLike[str], *, what: str) -> None:
+    """Refuses a saved state of another job.
+
+    Args:
+      now: what this job is, JSON-serialisable.
+      there: what the saved one is.
+      where: directory of the state.
+      what: kind of job, for the message.
+
+    Raises:
+      InputError: they differ; the message lists where.
+    """
+    differing = _differences(json.loads(json.dumps(now)), dict(there))
+    if differing:
+        lines = "\n".join(f"  {name}: there {json.dumps(old)}, now {json.dumps(new)}" for name, old, new in differing)
+        raise InputError(
+            f"{where} holds the state of another {what}:\n{lines}\nUse another directory, or the same settings as "
+            "before."
+        )
+
+
+def _differences(now: dict[str, Any], there: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """Names of the values that differ, those of inner dictionaries joined by dots, with the old and the new value."""
+    found = []
+    for name in sorted({*now, *there}):
+        old, new = there.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(new, old, f"{prefix}{name}.")
+        elif old != new:
+            found.append((f"{prefix}{name}", old, new))
+    return found
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Shared settings and fixtures. The settings come first: they must precede the first use of a device."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -38,19 +39,26 @@ QUICK = {
 }
 
 
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """Compiles the programs of the driver quickly, for tests that spend their time on that."""
+@contextlib.contextmanager
+def quick():
+    """Compiles ahead-of-time programs, those of the driver, quickly."""
     usual = jax.stages.Lowered.compile
 
-    def quick(lowered, *args, **kwargs):
+    def compile_quickly(lowered, *args, **kwargs):
         try:
             return usual(lowered, compiler_options=QUICK)
         except jax.errors.JaxRuntimeError:  # another version of XLA may lack an option
             return usual(lowered, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax.stages.Lowered, "compile", quick)
+        patch.setattr(jax.stages.Lowered, "compile", compile_quickly)
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Compiles the programs of the driver quickly, for tests that spend their time on that."""
+    with quick():
         yield
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from nasjax import records
+from nasjax.benchmark import read_table, reader, wide
+from nasjax.benchmark.table import TABLE
 from nasjax.cli.archs import value
-from nasjax.data import tables
+from nasjax.data import checks, tables
 from nasjax.spaces import registry
 from nasjax.types import InputError
 
@@ -33,11 +35,69 @@ def space_of(workdir: str | os.PathLike[str]) -> str | None:
     return space if space in registry.names() else None
 
 
+class Trained(NamedTuple):
+    """The table of a benchmark, one row an architecture.
+
+    Attributes:
+      frame: as `nasjax.benchmark.wide` gives it.
+      final: columns of accuracies after the last epoch, validation before test of each task.
+      space: name of the search space.
+    """
+
+    frame: pd.DataFrame
+    final: list[str]
+    space: str
+
+
+def trained(name: str) -> Trained | None:
+    """Reads the table of launch.benchmark.
+
+    Args:
+      name: its file or its directory; anything else is no such table.
+
+    Returns:
+      The table, or None where ``name`` is another one.
+
+    Raises:
+      InputError: it is one, and damaged.
+    """
+    if name in tables.BUILTIN or not any(mark in name for mark in ("/", "\\", ".")):
+        return None
+    path = checks.existing_path(name)
+    if path.is_dir():
+        path = path / TABLE
+        if not path.is_file():
+            return None
+    elif path.name != TABLE:
+        try:
+            if not reader.is_benchmark(pd.read_csv(path, nrows=0)):
+                return None
+        except (ValueError, OSError, EOFError):
+            return None  # said by whoever reads it as a table
+    rows = read_table(path)
+    if rows.empty:
+        raise InputError(f"{path} has no rows yet; do: wait for the first epoch of launch.benchmark")
+    return Trained(wide(rows), reader.final_columns(rows), str(rows["space"].iloc[0]))
+
+
+def default_columns(name: str) -> list[str]:
+    """Which columns of a table to compare with where none is named.
+
+    Args:
+      name: a table, as for ``load``.
+
+    Returns:
+      Accuracies after the last epoch of a benchmark; empty for other tables, all of whose columns are.
+    """
+    found = trained(name)
+    return [] if found is None else found.final
+
+
 def load(name: str, space: str | None) -> pd.DataFrame:
     """Loads a table; a file may write its architectures in any encoding of the space.
 
     Args:
-      name: a built-in table, or a file with the column arch.
+      name: a built-in table, a file with the column arch, or the table of launch.benchmark or its directory.
       space: name of the space, or None for a table that is taken as it is.
 
     Returns:
@@ -46,6 +106,12 @@ def load(name: str, space: str | None) -> pd.DataFrame:
     Raises:
       InputError: no such table, or a built-in one of another space.
     """
+    own = trained(name)
+    if own is not None:
+        if space not in (None, own.space):
+            raise InputError(f"--table={name} holds architectures of {own.space}, this run scored {space}. Name the"
+                             " table of a benchmark of that space.")
+        return own.frame
     table = tables.load(name)
     if name in tables.BUILTIN:
         if space not in (None, name):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import pathlib
 import re
+import zlib
 from typing import Any
 
 import jax
@@ -79,7 +81,11 @@ def _all(space: Any) -> np.ndarray:
 def _read(path: pathlib.Path) -> list[tuple[str, str]]:
     """Pairs of where an architecture stands and how it is written."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        lines = content.decode("utf-8").splitlines()
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise InputError(f"--archs=file:{path}: this is no gzip file, or it is cut short. Copy it again.") from None
     except OSError as error:
         raise InputError(f"--archs=file:{path}: {error.strerror}. Name a text file with an architecture a line, or a"
                          " CSV file with a column arch.") from None

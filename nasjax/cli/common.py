@@ -7,12 +7,15 @@ import os
 import pathlib
 import re
 import sys
+import time
+import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import jax
 from rich.console import Console
 
+from nasjax import parallel
 from nasjax.cli.options import help_text, nearest, option, parse
 from nasjax.cli.progress import duration, progress, speed
 from nasjax.types import InputError
@@ -20,6 +23,8 @@ from nasjax.types import InputError
 __all__ = [
     "NOT_COMPARED",
     "CommandConfig",
+    "JobConfig",
+    "ProcessesConfig",
     "RunConfig",
     "compared",
     "duration",
@@ -35,8 +40,10 @@ __all__ = [
 ]
 
 RUN_FLAGS = "run.flags"
+PROCESS_FLAGS = ("coordinator_address", "num_processes", "process_id")
 NOT_COMPARED = ("engine", "devices", "chunk", "batching")  # how a job runs; they change no score
-_SECTION = "How to run"
+_SECTION, _PROCESSES = "How to run", "Several processes, on one machine or many"
+_LINGER = 3 * parallel.LOOK  # seconds in which the other processes learn why process 0 ends
 
 Config = TypeVar("Config")
 
@@ -53,7 +60,7 @@ class CommandConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunConfig(CommandConfig):
+class JobConfig(CommandConfig):
     """Options of every command that computes."""
 
     workdir: str = option(
@@ -64,21 +71,42 @@ class RunConfig(CommandConfig):
                        minimum=0)
     precision: str = option("highest", "Precision of convolutions and products; fast is TF32 or bfloat16 on"
                             " accelerators and the same on a CPU.", section=_SECTION, choices=("highest", "fast"))
+    devices: int | None = option(None, "How many devices to use; all by default.", section=_SECTION, kind=int,
+                                 minimum=1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig(JobConfig):
+    """Options of every command that works on many architectures."""
+
     engine: str = option("auto", "How devices are used: auto is pmap on several devices and jit on one; host sends"
                          " blocks to devices in turn. No engine changes a score.", section=_SECTION,
                          choices=("auto", "pmap", "shard_map", "jit", "host"))
-    devices: int | None = option(None, "How many devices to use; all by default.", section=_SECTION, kind=int,
-                                 minimum=1)
     chunk: int | None = option(None, "Architectures in one block on a device: results are saved after each. Chosen by"
                                " device by default.", section=_SECTION, kind=int, minimum=1)
     batching: str = option("map", "Whether the architectures of a block run one after another (map) or together"
                            " (vmap).", section=_SECTION, choices=("map", "vmap"))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProcessesConfig(CommandConfig):
+    """Options of commands that several processes run together, named before `RunConfig` or `JobConfig`."""
+
+    coordinator_address: str | None = option(
+        None, "host:port of process 0, the same for all processes. Under SLURM, GKE, Cloud TPU and Open MPI the three"
+        " are found without flags.", section=_PROCESSES,
+    )
+    num_processes: int | None = option(None, "How many processes work together; 1 lets this one work alone in any"
+                                       " case.", section=_PROCESSES, kind=int, minimum=1)
+    process_id: int | None = option(None, "Number of this process, from 0. Process 0 writes the results.",
+                                    section=_PROCESSES, kind=int, minimum=0)
+
+
 def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequence[str] | None = None) -> None:
     """Runs a command and ends the process: 0 done, 2 bad input, 130 stopped by the user.
 
-    Bad input (``InputError``) prints its message alone; anything else is a bug and keeps its traceback.
+    Bad input (``InputError``) prints its message alone; anything else is a bug and keeps its traceback. A command of
+    several processes (``ProcessesConfig``) joins them first, and one that ends early tells the others.
 
     Args:
       main: takes the configuration.
@@ -92,24 +120,53 @@ def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequ
             about = sys.modules[config_type.__module__].__doc__ or ""
             print(help_text(config_type, program=_program(), about=about), end="")
             sys.exit(0)
+        if isinstance(config, ProcessesConfig):
+            flags = {name: getattr(config, name) for name in PROCESS_FLAGS}
+            parallel.initialize(**flags)
+            # Where a run takes place is no part of it.
+            own = tuple(f"--{name}=" for name in PROCESS_FLAGS)
+            given = "".join(line for line in given.splitlines(keepends=True) if not line.startswith(own))
         main(dataclasses.replace(cast(Any, config), run_flags=given))
         sys.stdout.flush()
     except InputError as error:
         _complain(str(error))
-        sys.exit(2)
+        _leave(2, str(error))
     except KeyboardInterrupt:
         _complain("Stopped. Finished results are kept: the same command goes on from there.")
-        sys.exit(130)
+        _leave(130, "stopped by the user")
     except BrokenPipeError:  # the reader of our output, such as head, is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _leave(1, "the reader of its output is gone")
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
+            _fail()
             raise
         _complain("Out of memory on the device. Use a smaller --chunk, --batching=map or a smaller --batch_size; "
                   "finished results are kept.")
-        sys.exit(1)
+        _leave(1, "out of memory on the device")
+    except Exception:
+        _fail()
+        raise
     sys.exit(0)
+
+
+def _fail() -> None:
+    """Ends one of several processes after a bug, with its traceback; a lone one raises as usual."""
+    if parallel.process_count() > 1:
+        traceback.print_exc()
+        _leave(1, f"a bug: {sys.exception()!r}")
+
+
+def _leave(code: int, reason: str) -> NoReturn:
+    """Ends the process; of several, without waiting for the others, which are told."""
+    if parallel.process_count() == 1:
+        sys.exit(code)
+    parallel.give_up(reason)
+    if parallel.is_main():  # what connects the processes ends with it
+        time.sleep(_LINGER)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # JAX's own end would wait for all to end well
 
 
 def stdout() -> Console:
@@ -119,7 +176,9 @@ def stdout() -> Console:
 
 
 def note(text: str) -> None:
-    """Prints a remark on standard error, so that results can be piped."""
+    """Prints a remark on standard error, so that results can be piped; of several processes, in the first."""
+    if not parallel.is_main():
+        return
     console = Console(stderr=True, highlight=False)
     terminal = console.is_terminal
     console.print(text, style="dim" if terminal else None, markup=False, soft_wrap=not terminal)
@@ -153,7 +212,7 @@ def enable_compile_cache() -> pathlib.Path | None:
 
 
 def write_run_flags(workdir: pathlib.Path, config: CommandConfig) -> pathlib.Path:
-    """Writes the flags of a run so that ``--flagfile`` repeats it.
+    """Writes the flags of a run so that ``--flagfile`` repeats it; of several processes, in the first.
 
     Args:
       workdir: directory of the run.
@@ -163,14 +222,15 @@ def write_run_flags(workdir: pathlib.Path, config: CommandConfig) -> pathlib.Pat
       The file.
     """
     path = workdir / RUN_FLAGS
-    path.write_text(f"# Repeats this run: {_program()} --flagfile={path}\n{config.run_flags}")
+    if parallel.is_main():
+        path.write_text(f"# Repeats this run: {_program()} --flagfile={path}\n{config.run_flags}")
     return path
 
 
 def compared(config: CommandConfig) -> dict[str, Any]:
-    """The fields of a configuration that ``config.json`` holds: all but the workdir itself."""
+    """The fields of a configuration that ``config.json`` holds: all but where it takes place."""
     fields = dataclasses.asdict(config)
-    return {name: value for name, value in fields.items() if name not in ("workdir", "run_flags")}
+    return {name: value for name, value in fields.items() if name not in ("workdir", "run_flags", *PROCESS_FLAGS)}
 
 
 def _program() -> str:

@@ -7,6 +7,7 @@ accuracy its favourite loses. Writes correlations.csv, result.json, figures and 
 Examples:
   python -m launch.correlate --workdir=runs/demo
   python -m launch.correlate --workdir=runs/mine --scores=mine.csv --table=accuracies.csv --columns=top1
+  python -m launch.correlate --workdir=runs/demo --table=runs/cells/benchmark.csv.gz
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ class CorrelateConfig:
                           section="What to compare", required=True)
     scores: str = option("", "CSV file of scores to read in place of the scores.csv of the workdir: a column arch, then"
                          " a column for each proxy.", section="What to compare")
-    table: str = option("nasbench201", "Accuracies: the name of a built-in table, or a CSV file with a column arch, in"
-                        " any encoding of the space that the run scored.", section="What to compare")
-    columns: str = option("", "Columns of the table to compare with, separated by commas; all by default.",
-                          section="What to compare")
+    table: str = option("nasbench201", "Accuracies: the name of a built-in table, the benchmark.csv.gz of"
+                        " launch.benchmark, or a CSV file with a column arch, in any encoding of the space that the run"
+                        " scored.", section="What to compare")
+    columns: str = option("", "Columns of the table to compare with, separated by commas; all by default, of a"
+                          " benchmark the accuracies after the last epoch (TASK_valid, TASK_test; TASK_valid_e4 is that"
+                          " after epoch 4).", section="What to compare")
     top: float = option(0.1, "Which fraction of the architectures counts as the best, for the precision.",
                         section="How to measure")
     bootstrap: int = option(1000, "Resamples for the interval of Spearman's correlation; 0 leaves it out.",
@@ -61,6 +64,7 @@ def main(config: CorrelateConfig) -> None:
     """
     workdir = pathlib.Path(config.workdir)
     columns = [column.strip() for column in config.columns.split(",") if column.strip()]
+    columns = columns or accuracies.default_columns(config.table)
     scores = correlation.read_scores(config.scores or workdir)
     space = None if config.scores else accuracies.space_of(workdir)
     found = correlation.correlate(

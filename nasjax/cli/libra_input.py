@@ -56,8 +56,8 @@ def read(
     """Reads and joins.
 
     Args:
-      table: a built-in table of proxies or of accuracies, or a CSV file with the columns arch, one of accuracies, and
-        one a proxy.
+      table: a built-in table of proxies or of accuracies, the table of launch.benchmark, or a CSV file with the columns
+        arch, one of accuracies, and one a proxy.
       scores: directory of a run of launch.score, its store or its scores.csv; empty for none.
       accuracy: column to compare with; the usual one of a built-in table by default.
       proxies: columns to use; all by default.
@@ -101,7 +101,8 @@ def read(
     source = f"{table} with {scores}" if scores else table
     return Input(
         numbers, frame[target].to_numpy("float64"), num_params, target, found_space, source,
-        {column: spelled.get(column, proxy_name(column)) for column in used}, notes, built_in,
+        {column: spelled.get(column, proxy_name(column)) for column in used}, notes,
+        built_in or accuracies.trained(table) is not None,
     )  # fmt: skip
 
 
@@ -116,6 +117,13 @@ def _table(name: str, space: str) -> tuple[pd.DataFrame, tuple[str, ...], list[s
     if not any(mark in name for mark in ("/", "\\", ".")):
         raise InputError(f"--table={name}: {nearest(name, (*proxy_tables.names(), *tables.BUILTIN))} Or a CSV file "
                          "with the column arch.")  # fmt: skip
+    own = accuracies.trained(name)
+    if own is not None:
+        if space not in ("", own.space):
+            raise InputError(f"--table={name} holds architectures of {own.space}, not of {space}.")
+        finals = [c for c in own.final if own.frame[c].notna().any()]
+        others = [c for c in own.frame.columns[3:] if c not in finals]
+        return own.frame, (*finals, *others), ["params", "flops"], own.space
     frame = accuracies.load(name, space or None)
     return frame, (), [c for c in frame.columns if c not in _KEYS], space
 

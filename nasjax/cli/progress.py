@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+from nasjax import parallel
+
 LINE_EVERY = 10.0  # seconds between plain lines
 _WINDOW = 20  # reports that the rate is measured over: old ones describe another load
 
@@ -92,7 +94,7 @@ def progress(
     console: Console | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Callable[[int, int], None]]:
-    """Shows progress while its body runs.
+    """Shows progress while its body runs; of several processes, that of the first.
 
     Args:
       title: what is being done.
@@ -105,6 +107,9 @@ def progress(
       ``report(done, total)``, to be called once with what an earlier run has done (0 if nothing), then after
       each finished part.
     """
+    if not parallel.is_main():
+        yield lambda done, total: None
+        return
     console = console or Console(stderr=True)
     rate = Rate(clock, compiles=compiles)
     shown = _bar if console.is_terminal and not console.is_dumb_terminal else _lines

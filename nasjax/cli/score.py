@@ -5,7 +5,9 @@ Examples:
   python -m launch.score --workdir=runs/cifar --data=npz:cifar10.npz#test --proxies=lswag,zico --archs=all
   python -m launch.score --workdir=runs/mine --archs=file:my_architectures.txt --proxies=all
 
-Every finished block is saved in the workdir: stopped at any moment, the same command goes on from there.
+Every finished block is saved in the workdir: stopped at any moment, the same command goes on from there. Several
+processes share the work where each is started with --coordinator_address, --num_processes and --process_id, or by
+SLURM, GKE, a TPU pod or Open MPI.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +34,7 @@ _WHAT, _IMAGES = "What to score", "Images to score with"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScoreConfig(common.RunConfig):
+class ScoreConfig(common.ProcessesConfig, common.RunConfig):
     """Options of launch.score."""
 
     space: str = option("nasbench201", "Search space.", section=_WHAT)
@@ -106,6 +109,8 @@ def main(config: ScoreConfig) -> None:
                 batching=config.batching, chunk=config.chunk, devices=config.devices, precision=config.precision,
                 store=store, progress=reported,
             )  # fmt: skip
+        if not parallel.is_main():
+            return
         records.write_scores(workdir / "scores.csv", result.archs, columns(result))
         figures = intervals.write(workdir, result.intervals)
     console = common.stdout()
@@ -196,16 +201,16 @@ def pairs(flag: str, text: str) -> dict[str, Any]:
 
     Args:
       flag: its name.
-      text: pairs separated by commas.
+      text: pairs separated by commas; a value may be several in parentheses, as in heads=(3,4).
 
     Returns:
-      name -> whole number, number, true or false, or text.
+      name -> whole number, number, true or false, text, or a tuple of them.
 
     Raises:
       InputError: a part is of another form.
     """
     found: dict[str, Any] = {}
-    for part in (part.strip() for part in text.split(",") if part.strip()):
+    for part in (part.strip() for part in re.split(r",(?![^()]*\))", text) if part.strip()):
         name, sign, value = (word.strip() for word in part.partition("="))
         if not (name and sign and value):
             raise InputError(f"--{flag}={text}: {part!r} is not of the form name=value, as in stacks=2.")
@@ -214,6 +219,8 @@ def pairs(flag: str, text: str) -> dict[str, Any]:
 
 
 def _number(text: str) -> Any:
+    if text.startswith("(") and text.endswith(")"):
+        return tuple(_number(part.strip()) for part in text[1:-1].split(",") if part.strip())
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):
@@ -244,7 +251,7 @@ def settings(config: ScoreConfig, space: Any, batches: Any, chosen: list[str]) -
 
 @contextlib.contextmanager
 def claimed(workdir: pathlib.Path, config: dict[str, Any]) -> Iterator[records.Store]:
-    """Claims the working directory and opens its store.
+    """Claims the working directory and opens its store; of several processes, each writes a file of its own.
 
     A failure before the first score gives the directory back: who corrects a flag may use it again.
 
@@ -258,14 +265,15 @@ def claimed(workdir: pathlib.Path, config: dict[str, Any]) -> Iterator[records.S
     new = not (workdir / records.CONFIG_FILENAME).exists()
     records.claim_workdir(workdir, config, ignore=(*common.NOT_COMPARED, "top", "rank_by"))
     try:
-        with records.Store.open(workdir) as store:
+        process = parallel.process_index() if parallel.process_count() > 1 else None
+        with records.Store.open(workdir, process=process) as store:
             try:
                 yield store
             finally:
                 saved = any((workdir / "checkpoints").glob("[0-9]*"))  # of a search
                 new = new and store.is_empty() and not saved
     except BaseException:
-        if new:
+        if new and parallel.is_main():
             (workdir / records.CONFIG_FILENAME).unlink(missing_ok=True)
         raise
 

@@ -9,7 +9,8 @@ Examples:
   python -m launch.search --workdir=runs/table --table=nasbench201 --column=cifar10_test --algorithm=aging
 
 FILE is a selection of proxies, as launch.libra writes it. Every generation is saved in the workdir: stopped at any
-moment, the same command goes on from there and finds the same network.
+moment, the same command goes on from there and finds the same network. Several processes share the work, as those of
+launch.score do.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ PRUNING = "pruning"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SearchConfig(common.RunConfig):
+class SearchConfig(common.ProcessesConfig, common.RunConfig):
     """Options of launch.search."""
 
     space: str = option("nasbench201", "Search space.", section=_SPACE)
@@ -136,14 +137,20 @@ def main(config: SearchConfig) -> None:
             states = workdir / "checkpoints"
             if config.algorithm == PRUNING:
                 pruned = pruning.prune(config, space, objective, batches, search_key, options, states, reported)
-                file, scored = pruning.write(workdir, pruned, facts), len(pruned.result.table())
+                scored = len(pruned.result.table())
             else:
                 found = search.search(
                     space, objective, key=search_key, algorithm=config.algorithm, budget=config.budget, limits=limits,
                     costs=costs, tables=latency, duplicates=config.duplicates, checkpoints=states, progress=reported,
                     **options,
                 )  # fmt: skip
-                file, scored = search_results.write(workdir, found, facts)[0], len(found.scores)
+                scored = len(found.scores)
+        if not parallel.is_main():
+            return
+        if config.algorithm == PRUNING:
+            file = pruning.write(workdir, pruned, facts)
+        else:
+            file = search_results.write(workdir, found, facts)[0]
     if config.algorithm == PRUNING:
         pruning.show(console, pruned)
     else:

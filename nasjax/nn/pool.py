@@ -118,27 +118,29 @@ class _MaxPool(NamedTuple):
             x = functools.reduce(jnp.maximum, self.taps(x, axis))
         return x
 
-    def winner(self, x: Array) -> Array:
-        """Position in the window of the first largest value, row by row: int8, shape of the output."""
-        taps = [tap for row in self.taps(self.padded(x), 1) for tap in self.taps(row, 2)]
+    def spread(self, x: Array, dy: Array, axis: int) -> Array:
+        """Gives each value of dy to the first largest of its window along one axis of padded x."""
+        taps = self.taps(x, axis)
         best, place = taps[0], jnp.zeros(taps[0].shape, jnp.int8)
         for i, tap in enumerate(taps[1:], start=1):
             better = tap > best
             best, place = jnp.where(better, tap, best), jnp.where(better, jnp.int8(i), place)
-        return place
+        zero, last = jnp.zeros((), dy.dtype), (dy.shape[axis] - 1) * self.stride + 1
+        parts = []
+        for i in range(self.window):
+            config = [(0, 0, 0)] * x.ndim
+            config[axis] = (i, x.shape[axis] - last - i, self.stride - 1)
+            parts.append(lax.pad(jnp.where(place == i, dy, zero), zero, config))
+        return functools.reduce(operator.add, parts)
 
     def gradient(self, x: Array, dy: Array) -> Array:
-        place, zero = self.winner(x), jnp.zeros((), dy.dtype)
-        parts = []
-        for i in range(self.window**2):
-            config = [(0, 0, 0)]
-            for start, size, (low, high), n in zip(
-                divmod(i, self.window), x.shape[1:3], self.sides, dy.shape[1:3], strict=True
-            ):
-                end = low + size + high - start - ((n - 1) * self.stride + 1)
-                config.append((start - low, end - high, self.stride - 1))
-            parts.append(lax.pad(jnp.where(place == i, dy, zero), zero, [*config, (0, 0, 0)]))
-        return functools.reduce(operator.add, parts)
+        """dL/dx: to the first row that holds the largest value, and there to the first column."""
+        padded = self.padded(x)
+        rows = functools.reduce(jnp.maximum, self.taps(padded, 2))
+        dx = self.spread(padded, self.spread(rows, dy, 1), 2)
+        for axis, (low, _) in zip((1, 2), self.sides, strict=True):
+            dx = lax.slice_in_dim(dx, low, low + x.shape[axis], axis=axis)
+        return dx
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -157,7 +159,9 @@ def _max_pool_bwd(geometry: _MaxPool, x: Array, dy: Array) -> tuple[Array]:
 _max_pool.defvjp(_max_pool_fwd, _max_pool_bwd)
 
 
-def max_pool(x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME") -> Array:
+def max_pool(
+    x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME", fast: bool | None = None
+) -> Array:
     """Maximum pooling by shifted comparisons, forward and backward; padding never wins.
 
     The gradient goes to the first of equal values, row by row, as in PyTorch. What autodiff derives from
@@ -168,9 +172,12 @@ def max_pool(x: Array, window: int, *, stride: int = 1, padding: Padding = "SAME
       window: height and width of the window.
       stride: step of the window.
       padding: "SAME", "VALID" or explicit.
+      fast: False leaves the derivative to autodiff, which forward-mode derivatives need; it shares the gradient among
+        equal values.
 
     Returns:
       float [batch, new height, new width, channels].
     """
     sides = pads_of(padding, x.shape[1:3], (window, window), (stride, stride), (1, 1))
-    return _max_pool(_MaxPool(window, stride, sides), x)
+    geometry = _MaxPool(window, stride, sides)
+    return geometry.forward(x) if fast is False else _max_pool(geometry, x)

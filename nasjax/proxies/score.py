@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -14,20 +12,18 @@ import numpy as np
 
 from nasjax import parallel
 from nasjax.hashing import fingerprint
-from nasjax.proxies import memory, registry
+from nasjax.proxies import auto_interval, division, memory, registry
 from nasjax.proxies import passes as passes_lib
 from nasjax.proxies import population as population_lib
 from nasjax.proxies.base import Facts, Proxy, Value
-from nasjax.proxies.lswag import LswagConfig, from_config
 from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, Pass
-from nasjax.proxies.profile import IntervalProfile, profile_interval
+from nasjax.proxies.profile import IntervalProfile
 from nasjax.proxies.targets import check_targets
 from nasjax.records import Record, Store
 from nasjax.spaces.base import architecture_keys, by_signature, check_key
 from nasjax.types import InputError
 
 _PRECISIONS = {"highest": "highest", "fast": "default"}
-_log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
@@ -109,11 +105,11 @@ def score(
       devices: None for all local ones, a number, or a sequence.
       precision: "highest", or "fast" for the accelerator's reduced-precision products.
       store: where finished chunks are kept and found again.
-      progress: called as progress(done, total) after each chunk.
+      progress: called as progress(done, total) after each chunk; of several processes, with the share of this one.
       profile_archs: random architectures behind ``interval="auto"`` (1000 in the paper).
 
     Returns:
-      the scores.
+      the scores; of several processes (`nasjax.parallel.initialize`), each scores a share, and all return all scores.
 
     Raises:
       InputError: anything asked for does not fit, raised before any long work; or memory ran out, with what to lower.
@@ -131,7 +127,7 @@ def score(
     single, names = population_lib.expand(chosen, columns)
     space = with_precision(space, precision)
     run_options = {"engine": engine, "batching": batching, "chunk": chunk, "devices": devices}
-    single, profiles = _resolve_intervals(space, batches, single, key, profile_archs, store, run_options)
+    single, profiles = auto_interval.resolve(space, batches, single, key, profile_archs, store, run_options)
     intervals = {names[i]: profile for i, profile in profiles.items()}
 
     contexts = [_context(space, p, batches, key, precision) for p in single]
@@ -140,13 +136,11 @@ def score(
         for context, description in contexts:
             store.describe(context, description)
             records |= {(context, arch): r for arch, r in store.get(context, encodings).items()}
-    unique = {text: i for i, text in reversed(list(enumerate(encodings)))}
-    todo = [
-        i
-        for text, i in sorted(unique.items(), key=lambda kv: kv[1])
-        if any((c, text) not in records for c, _ in contexts)
-    ]
-    done, total = len(unique) - len(todo), len(unique)
+    first = {text: i for i, text in reversed(list(enumerate(encodings)))}
+    unique = sorted(first, key=first.__getitem__)
+    work = division.agree([c for c, _ in contexts], unique, records)
+    todo = [first[unique[place]] for place in work.own]
+    done, total = work.done, work.done + len(todo)
     if progress is not None:
         progress(done, total)
     wanted = tuple(dict.fromkeys(p for proxy in single for p in proxy.passes))
@@ -166,6 +160,7 @@ def score(
                 fresh = []
                 if progress is not None:
                     progress(done, total)
+    records |= division.collect(work, records)
     found = _collect(encodings, names, [c for c, _ in contexts], records, intervals)
     return population_lib.ranked_result(found, chosen, columns, lambda i: space.is_valid(population[i])[0])
 
@@ -307,51 +302,6 @@ def _program(space: Any, program_passes: tuple[Pass, ...], *options: Any) -> par
             program, engine=engine, batching=batching, chunk=chunk, devices=devices
         )
     return _PROGRAMS[name]
-
-
-def _resolve_intervals(
-    space: Any,
-    batches: Any,
-    chosen: tuple[Proxy, ...],
-    key: jax.Array,
-    profile_archs: int,
-    store: Store | None,
-    run_options: dict[str, Any],
-) -> tuple[tuple[Proxy, ...], dict[int, IntervalProfile]]:
-    """Replaces interval "auto" by what the spike rule finds."""
-    resolved, profiles = list(chosen), {}
-    known: dict[Any, IntervalProfile] = {}
-    for i, proxy in enumerate(chosen):
-        options = dict(proxy.options)
-        if options.get("interval") != "auto":
-            continue
-        config = LswagConfig(**options)
-        shared: dict[str, Any] = {"num_batches": max(2, config.num_batches), "init": config.init, "norm": config.norm}
-        name = tuple(shared.items())
-        description = {
-            "space": space.name,
-            "space_options": space.options,
-            "data": batches.fingerprint,
-            "precision": space.precision,
-            "key": np.asarray(jax.random.key_data(key)).tolist(),
-            "num_archs": profile_archs,
-            **shared,
-        }
-        context = f"profile-{fingerprint(description)}"
-        if name not in known and store is not None:
-            kept = dict(store.contexts()).get(context)
-            if kept is not None:
-                known[name] = IntervalProfile.from_json(json.loads(kept)["profile"])
-        if name not in known:
-            known[name] = profile_interval(
-                space, batches, key=jax.random.fold_in(key, 1), num_archs=profile_archs, **shared, **run_options
-            )
-            if store is not None:
-                store.describe(context, description | {"profile": known[name].to_json()})
-            _log.info("layer interval of %s: %s", proxy.name, known[name].interval)
-        profiles[i] = known[name]
-        resolved[i] = from_config(dataclasses.replace(config, interval=known[name].interval), name=proxy.name)
-    return tuple(resolved), profiles
 
 
 def _context(space: Any, proxy: Proxy, batches: Any, key: jax.Array, precision: str) -> tuple[str, dict[str, Any]]:

@@ -7,13 +7,29 @@ import os
 import pathlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from nasjax.types import InputError
 
 APPLICATION_ID = 0x6E61736A  # "nasj": how a store is told from any other SQLite file
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT = 60.0  # seconds to wait for another process's transaction
+
+
+class Layout(NamedTuple):
+    """What kind of store a file is.
+
+    Attributes:
+      application_id: how SQLite tells it from other files.
+      version: of its tables.
+      statements: make its tables.
+    """
+
+    application_id: int
+    version: int
+    statements: tuple[str, ...]
+
+
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS scores (
       context TEXT NOT NULL, arch TEXT NOT NULL, proxy TEXT NOT NULL,
@@ -22,9 +38,10 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS contexts (
       context TEXT PRIMARY KEY, description TEXT NOT NULL, created REAL NOT NULL) WITHOUT ROWID""",
 )
+SCORES = Layout(APPLICATION_ID, SCHEMA_VERSION, _SCHEMA)
 
 
-def connect(path: pathlib.Path, *, read_only: bool) -> sqlite3.Connection:
+def connect(path: pathlib.Path, *, read_only: bool, layout: Layout = SCORES) -> sqlite3.Connection:
     """Opens and checks one file; raises InputError for anything that is not a sound store."""
     with clear_errors(path):
         # A reader opens for writing where it may: the journal that a killed writer left must be rolled back.
@@ -36,30 +53,30 @@ def connect(path: pathlib.Path, *, read_only: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = EXTRA")
             # One snapshot: another process may be making the tables between two statements.
             with transaction(connection, path, "DEFERRED"):
-                _check(connection, path)
+                _check(connection, path, layout)
             if not read_only:
                 with transaction(connection, path):
-                    _check(connection, path)
-                    for statement in _SCHEMA:
+                    _check(connection, path, layout)
+                    for statement in layout.statements:
                         connection.execute(statement)
-                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    connection.execute(f"PRAGMA application_id = {layout.application_id}")
+                    connection.execute(f"PRAGMA user_version = {layout.version}")
             return connection
         except BaseException:
             connection.close()
             raise
 
 
-def _check(connection: sqlite3.Connection, path: pathlib.Path) -> None:
+def _check(connection: sqlite3.Connection, path: pathlib.Path, layout: Layout) -> None:
     """Refuses a file of another program, of a newer version, or with damaged pages."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if application != APPLICATION_ID and (application or tables):
+    if application != layout.application_id and (application or tables):
         raise InputError(f"{path} is an SQLite file of another program. Move it away, or use another --workdir.")
-    if version > SCHEMA_VERSION:
+    if version > layout.version:
         raise InputError(f"{path} was written by a newer nasjax (store version {version}; this one reads up to"
-                         f" {SCHEMA_VERSION}). Update nasjax, or use another --workdir.")
+                         f" {layout.version}). Update nasjax, or use another --workdir.")
     (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if state != "ok":
         raise sqlite3.DatabaseError(state)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from nasjax import parallel
 from nasjax.hashing import fingerprint
 from nasjax.search.merging import check_weights, merge, numbers
 from nasjax.types import InputError
@@ -134,13 +135,22 @@ class FunctionObjective:
         return np.ones(len(archs), bool)
 
     def evaluate(self, space: Any, archs: np.ndarray, *, progress: Progress | None = None) -> Outcome:
-        """Calls the function once.
+        """Calls the function once; of several processes, in each, and all take what the first has found.
 
         Raises:
           InputError: it does not return one number an architecture.
         """
         del space
         begin = time.perf_counter()
+        own = self._numbers(archs)
+        # A function may measure, or draw: what process 0 finds counts in all of them.
+        values = np.array(parallel.shared(self.names[0], own.tolist), np.float64)
+        if progress is not None:
+            progress(len(archs), len(archs))
+        seconds = np.full(len(archs), (time.perf_counter() - begin) / len(archs))
+        return Outcome(values[:, None], [_reason(self.names[0], value) for value in values], seconds)
+
+    def _numbers(self, archs: np.ndarray) -> np.ndarray:
         found = self.function(archs)
         try:
             if np.iscomplexobj(found):
@@ -153,10 +163,7 @@ class FunctionObjective:
                 f"objective {self.names[0]} gave an array of shape {list(values.shape)} for {len(archs)} "
                 f"architectures; allowed: [{len(archs)}], one number each"
             )
-        if progress is not None:
-            progress(len(archs), len(archs))
-        seconds = np.full(len(archs), (time.perf_counter() - begin) / len(archs))
-        return Outcome(values[:, None], [_reason(self.names[0], value) for value in values], seconds)
+        return values
 
     def combine(self, columns: np.ndarray) -> np.ndarray:
         """The numbers themselves."""

@@ -17,6 +17,7 @@ _SPACES = {
     "autoformer_small": "nasjax.spaces.autoformer:AutoFormerSmall",
     "autoformer_tiny": "nasjax.spaces.autoformer:AutoFormerTiny",
     "darts": "nasjax.spaces.darts:Darts",
+    "kronecker": "nasjax.spaces.kronecker:Kronecker",
     "nasbench101": "nasjax.spaces.nasbench101:NasBench101",
     "nasbench201": "nasjax.spaces.nasbench201:NasBench201",
     "nasbench_macro": "nasjax.spaces.nasbench_macro:NasBenchMacro",

@@ -270,6 +270,9 @@ def test_space_options_are_numbers_or_words():
     assert score.space_options("stacks=2, width=0.5,drop_dead=True,task=jigsaw") == {
         "stacks": 2, "width": 0.5, "drop_dead": True, "task": "jigsaw",
     }  # fmt: skip
+    assert score.space_options("heads=(3, 4),head_dim=16,mlp_ratios=(2,3.5),depths=(2,)") == {
+        "heads": (3, 4), "head_dim": 16, "mlp_ratios": (2, 3.5), "depths": (2,),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from nasjax.data import Batches
 from nasjax.spaces.autoformer import AutoFormer
 from nasjax.spaces.base import by_signature
 from nasjax.spaces.darts import Darts
+from nasjax.spaces.kronecker import Kronecker
 from nasjax.spaces.nasbench101 import NasBench101
 from nasjax.spaces.nasbench_macro import NasBenchMacro
 
@@ -38,6 +39,11 @@ GENOTYPES = tuple(
         ("avg_pool_3x3", "sep_conv_5x5", "none"),
     )
 )
+WIRINGS = (
+    {"vertices": 3, "edges": [[0, 1], [0, 2]], "ops": ["conv3x3", "conv1x1", "maxpool3x3"]},
+    {"vertices": 2, "edges": [[0, 1]], "ops": ["identity", "conv3x3"]},
+    {"vertices": 3, "edges": [[0, 1], [1, 2]], "ops": ["conv1x1", "conv3x3", "identity"]},
+)
 SAME = {"rtol": 1e-9, "atol": 0}  # the same program however it is cut up, so last bits alone may differ
 # Those that read the space's own functions in different ways; the others share their passes.
 PROXIES = ("params", "flops", "grad_norm", "snip", "synflow", "nwot", "swap", "zico", "lswag")
@@ -53,6 +59,12 @@ SPACES = {
         ("01201120", "10022001", "22222222"),
         1,
         OF_MACRO,
+    ),
+    "kronecker": (
+        Kronecker(channels=2, num_blocks=2, num_stages=2, min_vertices=2, max_vertices=3, num_classes=3, image_size=6),
+        WIRINGS,
+        1,
+        ("t_cet", "grasp", "fisher"),
     ),
     "autoformer": (TRANSFORMER, TRANSFORMERS, 1, ("dss", "az_expressivity", "az_trainability")),
 }

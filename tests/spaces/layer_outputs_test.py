@@ -11,6 +11,7 @@ import pytest
 from nasjax import nn
 from nasjax.proxies.t_cet import AgreementPass
 from nasjax.spaces.darts import Darts
+from nasjax.spaces.kronecker import Kronecker
 from nasjax.spaces.nasbench101 import NasBench101
 from nasjax.spaces.nasbench201 import NasBench201
 from nasjax.spaces.nasbench_macro import NasBenchMacro
@@ -38,6 +39,10 @@ CASES = {
     "nasbench101": (NasBench101(channels=5, stacks=2, cells=2, num_classes=3, image_size=8), CELL),
     "nasbench_macro": (NasBenchMacro(channels=2, head_channels=5, num_classes=3, image_size=9), "01201120"),
     "darts": (Darts(channels=2, cells=4, num_classes=3, image_size=8), GENOTYPE),  # two reductions in a row
+    "kronecker": (
+        Kronecker(channels=2, num_blocks=2, num_stages=2, min_vertices=2, max_vertices=3, num_classes=3, image_size=8),
+        {"vertices": 3, "edges": [[0, 1], [0, 2], [1, 2]], "ops": ["conv3x3", "maxpool3x3", "conv1x1"]},
+    ),
     "transnas_micro": (TransNasMicro(channels=2, num_classes=3, image_size=32), "1_20_312"),
     "decoder": (TransNasMicro(channels=2, task="segmentsemantic", num_classes=2, image_size=32), "0_30_013"),
     "transnas_macro": (TransNasMacro(channels=2, num_classes=3, image_size=64), "1234"),

@@ -1,6 +1,6 @@
 """Maps a function over a population on every local device.
 
-The only module that names ``pmap``, ``shard_map`` or ``Mesh``. All engines run the same *block*: a
+All engines run the same *block*: a
 fixed number of items on one device, so a population of any size needs one compilation. A block that
 is not full stops early (``batching="map"``) or is padded and cut off (``batching="vmap"``); an item's
 result therefore depends on neither its position, nor the chunk, engine or number of devices.
@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from nasjax.parallel.processes import device_summary, local_devices
 from nasjax.types import InputError, PyTree
 
 ENGINES = ("auto", "pmap", "shard_map", "jit", "host")
@@ -52,24 +53,6 @@ class _Lane(NamedTuple):
     devices: tuple[jax.Device, ...]
     split: jax.sharding.Sharding
     whole: jax.sharding.Sharding
-
-
-def local_devices() -> list[jax.Device]:
-    """Devices of this process, in the order the engines use them."""
-    return jax.local_devices()
-
-
-def device_summary() -> str:
-    """Describes the local devices in one line, such as ``"4 x cpu"``.
-
-    Returns:
-      Count and kind of every kind of local device, with the process number when there are several.
-    """
-    kinds = collections.Counter(device.device_kind for device in local_devices())
-    text = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
-    if jax.process_count() > 1:
-        text += f" (process {jax.process_index() + 1} of {jax.process_count()})"
-    return text
 
 
 def population_map(
@@ -105,7 +88,7 @@ def population_map(
     """
     _check_choice("engine", engine, ENGINES)
     _check_choice("batching", batching, BATCHINGS)
-    chosen = _choose_devices(devices)
+    chosen = choose_devices(devices)
     if engine == "auto":
         engine = "pmap" if len(chosen) > 1 else "jit"
     if engine == "jit":
@@ -278,7 +261,9 @@ class Mapped:
             return block(call, rows, count, shared_leaves)
 
         if self.engine == "pmap":
-            return jax.pmap(run, axis_name=_AXIS, in_axes=(0, 0, None), devices=self.devices)
+            # The size is stated, since processes may have different numbers of devices.
+            own = {"devices": self.devices, "axis_size": len(self.devices)}
+            return jax.pmap(run, axis_name=_AXIS, in_axes=(0, 0, None), **own)
         if self.engine == "shard_map":
             # Without the varying-axes check: a scan inside fn may start from a constant carry.
             specs = (jax.P(_AXIS), jax.P(_AXIS), jax.P())
@@ -368,7 +353,18 @@ def _population_size(leaves: list[Any]) -> int:
     return shapes[0][0]
 
 
-def _choose_devices(devices: int | Sequence[jax.Device] | None) -> tuple[jax.Device, ...]:
+def choose_devices(devices: int | Sequence[jax.Device] | None) -> tuple[jax.Device, ...]:
+    """Local devices that a caller asks for.
+
+    Args:
+      devices: None for all, a count, or the devices themselves.
+
+    Returns:
+      the devices.
+
+    Raises:
+      InputError: there are no such devices.
+    """
     present = local_devices()
     if devices is None:
         return tuple(present)

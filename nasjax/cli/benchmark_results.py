@@ -1,0 +1,176 @@
+"""What launch.benchmark prints and writes beside its table."""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from nasjax import benchmark, report
+from nasjax.benchmark import reader
+from nasjax.benchmark.figures import curves_figure, stability_figure
+from nasjax.figures import number
+from nasjax.types import InputError
+
+_LEAST = 3  # architectures that have ranks to compare
+
+
+def facts(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """What is known of each task.
+
+    Args:
+      table: of `nasjax.benchmark.read_table`.
+
+    Returns:
+      task -> architectures, how many trainings ended, how many are not valid, best validation accuracy, the epochs of
+      the two rules for an early stop, Spearman's correlation with the last epoch by epoch, and agreement of seeds.
+    """
+    found = {}
+    for task in reader.tasks(table):
+        rows = table[table["task"] == task]
+        archs, values = benchmark.curves(table, task)
+        whole = np.isfinite(values).all(axis=1).sum() >= _LEAST
+        last = values[:, -1]
+        stability = benchmark.rank_stability(values) if whole else None
+        found[task] = {
+            "architectures": len(archs),
+            "trainings": len(rows.drop_duplicates(["arch", "seed"])),
+            "finished": int((rows["epoch"] == rows["epochs"]).sum()),
+            "not valid": len(rows[~rows["valid"]].drop_duplicates(["arch", "seed"])),
+            "best": None if np.isnan(last).all() else float(np.nanmax(last)),
+            "median": None if np.isnan(last).all() else float(np.nanmedian(last)),
+            "offline epoch": benchmark.offline_epoch(values) if whole else None,
+            "online epoch": benchmark.online_epoch(values) if whole else None,
+            "spearman with the last epoch": [] if stability is None else [_plain(v) for v in stability["spearman"]],
+            "kendall with the last epoch": [] if stability is None else [_plain(v) for v in stability["kendall"]],
+            "seeds": {k: _plain(v) for k, v in benchmark.seed_agreement(table, task).items()},
+            "seconds": float(rows["seconds"].sum()),
+        }
+    return found
+
+
+def show(console: Console, path: pathlib.Path, *, top: int) -> None:
+    """Prints what was found on each task, and the best architectures.
+
+    Args:
+      console: where to.
+      path: the table.
+      top: how many architectures.
+    """
+    table = benchmark.read_table(path)
+    shown = RichTable(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+    for head in ("task", "trainings", "best, %", "median, %", "ranks settle at", "seeds agree"):
+        shown.add_column(head, justify="left" if head == "task" else "right", no_wrap=True)
+    for task, found in facts(table).items():
+        settle = "–" if found["offline epoch"] is None else f"epoch {found['offline epoch']}"
+        shown.add_row(
+            task, f"{found['trainings']:,}", _percent(found["best"]), _percent(found["median"]), settle,
+            number(_number(found["seeds"]["spearman"])),
+        )  # fmt: skip
+    console.print(shown)
+    wide = benchmark.wide(table)
+    columns = [f"{task}_valid" for task in reader.tasks(table)]
+    order = wide[columns].mean(axis=1).sort_values(ascending=False, na_position="last", kind="stable").index[:top]
+    if top and len(order):
+        best = RichTable(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+        for column in columns:
+            best.add_column(column, justify="right", no_wrap=True)
+        best.add_column("architecture", overflow="fold")
+        for i in order:
+            best.add_row(*(_percent(wide[column][i]) for column in columns), wide["arch"][i])
+        console.print()
+        console.print(best, markup=False)
+
+
+def write(workdir: pathlib.Path, path: pathlib.Path) -> list[pathlib.Path]:
+    """Writes report.html with its figures, and result.json.
+
+    Args:
+      workdir: where to.
+      path: the table.
+
+    Returns:
+      The files; the report first.
+
+    Raises:
+      InputError: a file cannot be written.
+    """
+    table, about = benchmark.read_table(path), reader.about(path)
+    found = facts(table)
+    files = [workdir / "report.html", workdir / "result.json"]
+    result = {"tasks": found, "table": path.name, "sha256": about["sha256"], "results_sha256": about["results_sha256"]}
+    try:
+        files[1].write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Cannot write {files[1]}: {error.strerror}. Use a --workdir that you may write to.") from None
+    drawn = {task: benchmark.curves(table, task)[1] for task in found}
+    settled = {task: values for task, values in drawn.items() if found[task]["spearman with the last epoch"]}
+    sections = [report.Section("Tasks", [_task_table(found)])]
+    if settled:
+        sections.append(report.Section("When the ranking is settled", [
+            "Spearman's correlation between the ranking after an epoch and after the last one. Circles: the first epoch"
+            " with .90 (the offline rule). Squares: where the ranking has changed little twice running (the online"
+            " rule, which knows nothing of later epochs).",
+            report.Picture("rank_stability", "Rank correlation of each epoch with the last one",
+                           "Validation accuracy, mean over the seeds of an architecture.",
+                           lambda theme: stability_figure(settled, theme=theme)),
+        ]))  # fmt: skip
+    for task, values in drawn.items():
+        sections.append(report.Section(task, [_picture(task, values)]))
+    packages = about["runs"][-1].get("packages", {}) if about.get("runs") else {}
+    report.write_report(
+        files[0], title="Benchmark", sections=sections,
+        summary=f"{about['architectures']:,} architectures of {about['space']}, {about['epochs']} epochs.",
+        facts={
+            "Table": path.name, "SHA-256": about["sha256"], "SHA-256 of the results": about["results_sha256"],
+            "Rows": f"{about['rows']:,}", **{name: str(version) for name, version in packages.items()},
+        },
+    )  # fmt: skip
+    return files
+
+
+def _picture(task: str, values: np.ndarray) -> report.Picture:
+    return report.Picture(
+        f"curves_{task}", f"Validation accuracy on {task} over the epochs, an architecture a line",
+        "An architecture a line; the best one after the last epoch in the second colour.",
+        lambda theme: curves_figure(values, task=task, theme=theme),
+    )  # fmt: skip
+
+
+def _task_table(found: dict[str, dict[str, Any]]) -> report.Table:
+    heads = ("Task", "Architectures", "Trainings", "Not valid", "Best, %", "Median, %", "Offline rule", "Online rule",
+             "Seeds: Spearman", "Kendall")  # fmt: skip
+    rows = [
+        [
+            task, f"{f['architectures']:,}", f"{f['trainings']:,}", f"{f['not valid']:,}", _percent(f["best"]),
+            _percent(f["median"]), _epoch(f["offline epoch"]), _epoch(f["online epoch"]),
+            number(_number(f["seeds"]["spearman"])), number(_number(f["seeds"]["kendall"])),
+        ]
+        for task, f in found.items()
+    ]  # fmt: skip
+    return report.Table(heads, rows)
+
+
+def _epoch(value: int | None) -> str:
+    return "–" if value is None else str(value)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+def _plain(value: float) -> float | int | None:
+    """A number that JSON can hold."""
+    if isinstance(value, int):
+        return value
+    return None if math.isnan(value) else float(value)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

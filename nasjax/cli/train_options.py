@@ -1,0 +1,64 @@
+"""Reads the options of a training from flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from nasjax.cli import common, score
+from nasjax.data.augment import AugmentConfig
+from nasjax.training import TrainConfig, preset
+from nasjax.types import InputError
+
+_FLAGS = ("epochs", "batch_size", "learning_rate")
+
+
+def read(config: Any) -> TrainConfig:
+    """The preset with what the flags change.
+
+    Args:
+      config: has ``preset``, ``options``, ``augment``, ``epochs``, ``batch_size`` and ``learning_rate``.
+
+    Returns:
+      the options.
+
+    Raises:
+      InputError: a name that there is not, or a value that is not allowed.
+    """
+    changes = _pairs("options", config.options, TrainConfig)
+    for name in _FLAGS:
+        value = getattr(config, name)
+        if value is not None:
+            if name in changes:
+                raise InputError(f"--options={config.options}: {name} has a flag of its own, which is given too.")
+            changes[name] = value
+    if "augment" in changes:
+        raise InputError("--options: augment has a flag of its own, --augment.")
+    start = preset(config.preset)
+    augment, text = start.augment, config.augment.strip()
+    if text == "off" or text.startswith("off,"):
+        augment, text = AugmentConfig(), text.partition(",")[2]
+    augment = dataclasses.replace(augment, **_pairs("augment", text, AugmentConfig))
+    return dataclasses.replace(start, **changes, augment=augment)
+
+
+def _pairs(flag: str, text: str, config_type: type) -> dict[str, Any]:
+    """Pairs name=value; numbers joined by colons are a tuple, none is None."""
+    known = [field.name for field in dataclasses.fields(config_type)]
+    found = {}
+    for name, value in score.pairs(flag, text).items():
+        if name not in known:
+            raise InputError(f"--{flag}={text}: there is no {name!r}. {common.nearest(name, known)}")
+        if value == "none":
+            value = None
+        elif isinstance(value, str) and ":" in value:
+            try:
+                value = tuple(int(part) if part.isdigit() else float(part) for part in value.split(":"))
+            except ValueError:
+                raise InputError(
+                    f"--{flag}={text}: {value!r} is no list of numbers joined by colons, as in randaugment=2:9."
+                ) from None
+        elif name == "milestones":
+            value = (value,)
+        found[name] = value
+    return found

@@ -1,0 +1,167 @@
+"""Several processes: what is refused before they join, and two of them that score, search and train."""
+
+import importlib.util
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from nasjax import parallel
+from nasjax.parallel import processes
+from nasjax.records import Store
+from nasjax.types import InputError
+
+GOOD = {"coordinator_address": "127.0.0.1:8476", "num_processes": 2, "process_id": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"process_id": None}, "process_id is missing beside coordinator_address=127.0.0.1:8476, num_processes=2"),
+        ({"process_id": None, "num_processes": None}, "num_processes and process_id are missing"),
+        ({"coordinator_address": None}, "coordinator_address is missing"),
+        ({"process_id": 2}, "process_id=2; allowed: 0 to 1, since num_processes=2"),
+        ({"process_id": -1}, "process_id=-1"),
+        ({"process_id": 1.5}, "process_id=1.5"),
+        ({"num_processes": 0}, "num_processes=0"),
+        ({"num_processes": True}, "num_processes=True"),
+        ({"coordinator_address": "127.0.0.1"}, "'127.0.0.1'; allowed: host:port"),
+        ({"coordinator_address": "http://a:80"}, "without http://"),
+        ({"coordinator_address": "a:99999"}, "'a:99999'"),
+        ({"coordinator_address": ""}, "host:port"),
+    ],
+)
+def test_what_does_not_fit_together(change, message):
+    with pytest.raises(InputError, match=message):
+        parallel.initialize(**GOOD | change)
+
+
+def test_an_unreachable_coordinator():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens there, and nobody else can
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"process 1 cannot reach the coordinator at {address} within 1 s .*ref"):
+            parallel.initialize(coordinator_address=address, num_processes=2, process_id=1, timeout=1)
+    with pytest.raises(InputError, match=r"coordinator at no-such-host.invalid:80 within 1 s \(.*start process 0"):
+        parallel.initialize(coordinator_address="no-such-host.invalid:80", num_processes=2, process_id=1, timeout=1)
+
+
+def test_a_port_that_is_taken():
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"cannot listen on port {port}.*choose another port"):
+            parallel.initialize(coordinator_address=f"127.0.0.1:{port}", num_processes=2, process_id=0)
+
+
+def test_a_process_alone(monkeypatch):
+    assert not parallel.initialize()
+    assert not parallel.initialize(num_processes=1)
+    assert not parallel.initialize(coordinator_address="a:1", num_processes=1, process_id=0)
+    assert (parallel.process_count(), parallel.process_index(), parallel.is_main()) == (1, 0, True)
+    monkeypatch.setattr(processes, "_detected", lambda: 4)
+    # The cluster says four, and this test has used devices already.
+    with pytest.raises(InputError, match="before the first computation"):
+        parallel.local_devices()
+        parallel.initialize()
+
+
+def test_slurm_is_detected(monkeypatch):
+    assert processes._detected() == 1
+    names = {"JOB_ID": 7, "STEP_NODELIST": "node[1-2]", "NTASKS": 3, "PROCID": 1, "LOCALID": 0}
+    for name, value in names.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    assert processes._detected() == 3
+    monkeypatch.setenv("SLURM_NTASKS", "many")
+    with pytest.raises(InputError, match="does not say how many.*num_processes=1"):
+        processes._detected()
+
+
+# --- two processes with two devices each ----------------------------------------------------------------------------
+
+DRIVER = pathlib.Path(__file__).with_name("two_processes.py")
+
+
+@pytest.fixture(scope="module")
+def driver():
+    spec = importlib.util.spec_from_file_location("two_processes", DRIVER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def pair(root):
+    """Starts two processes, process 0 first."""
+    started = []
+
+    def pair(workdir, *flags):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(root)}
+        own = [
+            subprocess.Popen(
+                [sys.executable, str(DRIVER), f"--workdir={workdir}", f"--coordinator_address={address}",
+                 "--num_processes=2", f"--process_id={number}", *flags],
+                env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+            for number in range(2)
+        ]  # fmt: skip
+        started.extend(own)
+        return own
+
+    yield pair
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def kill_where_it_is_held(processes, victim, workdir):
+    """Kills one; the other has to end by itself: its exit code and what it printed."""
+    mark = workdir / f"held-{processes[victim].pid}"
+    while not mark.exists():
+        assert all(process.poll() is None for process in processes), processes[victim].communicate()[1]
+        time.sleep(0.02)
+    processes[victim].kill()
+    _, err = processes[1 - victim].communicate(timeout=60)
+    return processes[1 - victim].returncode, err
+
+
+def stored(workdir):
+    with Store.open(workdir, read_only=True) as store:
+        return {(r.arch, r.proxy): (repr(r.score), r.seconds) for r in store.to_frame().itertuples()}
+
+
+def test_killed_in_the_middle_and_started_again(driver, pair, tmp_path, quick_compilation, capsys):
+    """Scores and searches; process 1 is killed while scoring, then process 0, the coordinator, while searching."""
+    driver.main(driver.Config(workdir=str(tmp_path / "alone")))
+    workdir = tmp_path / "two"
+    workdir.mkdir()
+
+    code, err = kill_where_it_is_held(pair(workdir, "--hold=score"), 1, workdir)
+    assert code != 0, err
+    kept = stored(workdir / "score")
+    assert 0 < len(kept) < 26 and not (workdir / "score" / "scores.csv").exists()
+
+    code, err = kill_where_it_is_held(pair(workdir, "--hold=search"), 0, workdir)
+    assert code != 0, err
+    assert kept.items() <= stored(workdir / "score").items()  # scored twice, it would have another time
+    assert not (workdir / "search" / "search.csv").exists()
+    assert [p.name for p in (workdir / "search" / "checkpoints").glob("[0-9]*")] == ["1"]
+
+    ends = [(process, *process.communicate(timeout=60)) for process in pair(workdir)]
+    assert [process.returncode for process, _, _ in ends] == [0, 0], ends
+    assert "of them by an earlier run" in ends[0][1] and ends[1][1] == ""
+    for file in ("score/scores.csv", "search/search.csv"):
+        alone, two = (pd.read_csv(path / file, dtype=str) for path in (tmp_path / "alone", workdir))
+        pd.testing.assert_frame_equal(alone.drop(columns="seconds", errors="ignore"),
+                                      two.drop(columns="seconds", errors="ignore"))  # fmt: skip
+    names = {file.name for file in (workdir / "score").iterdir()}
+    assert names == {"config.json", "run.flags", "scores-0.sqlite", "scores-1.sqlite", "scores.csv"}

@@ -1,0 +1,50 @@
+"""The cell of four nodes with norms over a batch that devices share."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.spaces import cells
+
+QUICK = {"xla_backend_optimization_level": 0}
+OPS = ("none", "skip", "pointwise", "kernel", "pool")
+
+
+def test_shares_of_a_batch_give_what_the_batch_gives(x64):
+    rng = np.random.default_rng(0)
+    x, probe = rng.normal(size=(4, 4, 4, 2)), rng.normal(size=(4, 4, 4, 2))
+    arch = np.array([3, 2, 3, 1, 4, 2], np.int32)
+
+    def edge():
+        weights = {"pointwise": rng.normal(size=(1, 1, 2, 2)), "kernel": rng.normal(size=(3, 3, 2, 2))}
+        vectors = (rng.uniform(1, 2, 2), rng.normal(size=2), rng.normal(size=2), rng.uniform(1, 2, 2))
+        return cells.EdgeArgs(weights, *vectors)
+
+    edges = tuple(edge() for _ in range(6))
+
+    def run(norm, arch, x, probe, edges):
+        config = cells.EdgeConfig(norm, "highest", OPS)
+
+        def loss(x, edges):
+            nodes, *running = cells.cell(cells.CellConfig(config, config), arch, x, edges, (None,) * 6)
+            return (nodes[3] * probe).sum(), running
+
+        return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(x, edges)
+
+    # An axis of vmap stands for the devices: the collectives are the same.
+    (value, running), (dx, dedges) = jax.jit(run, static_argnums=0, compiler_options=QUICK)(
+        "batch", arch, x, probe, edges
+    )
+    share = lambda a: a.reshape(2, 2, 4, 4, 2)  # noqa: E731
+    mapped = jax.vmap(run, in_axes=(None, None, 0, 0, None), axis_name="shard")
+    (values, running_of), (dx_of, dedges_of) = jax.jit(mapped, static_argnums=0, compiler_options=QUICK)(
+        "batch@shard", arch, share(x), share(probe), edges
+    )
+    np.testing.assert_allclose(values.sum(), value)
+    np.testing.assert_allclose(dx_of.reshape(x.shape), dx, rtol=1e-9, atol=1e-11)
+    for own, expected in zip(running_of, running, strict=True):
+        for device in range(2):
+            np.testing.assert_allclose(own[device], expected, rtol=1e-10)
+    jax.tree.map(lambda own, expected: np.testing.assert_allclose(own.sum(0), expected, rtol=1e-9, atol=1e-11),
+                 dedges_of, dedges)  # fmt: skip
+    assert not np.allclose(jnp.asarray(running[0]), [own.mean for own in edges])
