@@ -50,6 +50,8 @@ class GraspCommandConfig(common.CommandConfig):
     table: str = option("nasbench201", "Table of accuracies: a built-in one, or a CSV file with a column arch.",
                         section=_WHAT)
     column: str = option("cifar10_test", "Column to learn; several, separated by commas, for transfer.", section=_WHAT)
+    truth: str = option("", "Column that evaluate compares with, where it is another one than was learnt: the end of a"
+                        " training, where --column is an early epoch.", section=_WHAT)
     groups: str = option("", "Column that architectures of the same function share; iso_group where there is one, else"
                          " the canonical form.", section=_WHAT)
     scores: str = option("", "Where proxies are read from: a built-in table such as nasbench201_cifar10, a CSV file, or"
@@ -96,15 +98,16 @@ def main(config: GraspCommandConfig) -> None:
     columns = words(config.column)
     if not columns or (config.job != "transfer" and len(columns) > 1):
         raise InputError(f"--column={config.column}: {config.job} takes one column")
-    if config.validation and config.job != "evaluate":
-        raise InputError(f"--validation is read by evaluate alone, and --job={config.job}. Leave it out.")
+    for name in ("validation", "truth"):
+        if getattr(config, name) and config.job != "evaluate":
+            raise InputError(f"--{name} is read by evaluate alone, and --job={config.job}. Leave it out.")
     common.enable_compile_cache()
     begin = time.monotonic()
     run: dict[str, Any] = {"engine": config.engine, "devices": config.devices}
     if config.job == "rank":
         rank(config, made, workdir, run, begin)
         return
-    needed = [*columns, *([config.validation] if config.validation else [])]
+    needed = list(dict.fromkeys([*columns, *(name for name in (config.validation, config.truth) if name)]))
     proxies = list(dict.fromkeys([*made.features.proxies, *made.train.pretrain]))
     data = grasp_input.read(config, needed, proxies)
     workdir_ready(workdir)
@@ -181,7 +184,8 @@ def evaluate(
     for model, part in zip(models, parts, strict=True):
         prediction = model.predict(data.graphs[part.test], **run)
         chosen = data.targets[config.validation][part.test] if config.validation else None
-        metrics = grasp.evaluate(prediction.score, targets[part.test], validation=chosen)
+        truth = data.targets[config.truth or column]
+        metrics = grasp.evaluate(prediction.score, truth[part.test], validation=chosen)
         found.append(grasp_report.Measured(part, prediction, metrics))
     return found
 

@@ -49,14 +49,14 @@ def write_evaluation(
     Raises:
       InputError: the directory cannot be written.
     """
-    column = config.column
+    column = config.truth or config.column
     rows = [m.metrics.row() for m in found]
     means = {name: [row[name] for row in rows] for name in rows[0]}
     first = found[0]
     truth = data.targets[column][first.split.test]
     predictions = pd.DataFrame({"arch": [data.archs[i] for i in first.split.test], "score": first.prediction.score,
                                 "uncertainty": first.prediction.uncertainty, column: truth})  # fmt: skip
-    result = {"job": "evaluate", "table": config.table, "column": column, "trained_on": config.num_train,
+    result = {"job": "evaluate", "table": config.table, "column": config.column, "truth": column, "trained_on": config.num_train,
               "splits": len(found), "groups": data.grouped_by, "predictor": made.describe(), "metrics": means}
     _write(workdir, config, result, {"predictions.csv": predictions.sort_values("score", ascending=False)})
     table = [[name, _mean(v, name), _deviation(v, name)] for name, v in means.items() if name != "number"]

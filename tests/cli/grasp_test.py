@@ -45,11 +45,12 @@ def command(workdir, table, *argv):
 
 
 def test_evaluate(table, tmp_path, capsys):
-    grasp.main(command(tmp_path / "e", table, "--validation=b"))
+    grasp.main(command(tmp_path / "e", table, "--validation=b", "--truth=a", "--column=b"))
     out = capsys.readouterr().out
     assert "kendall" in out and "2 splits in" in out
     result = json.loads((tmp_path / "e" / "result.json").read_text())
     assert len(result["metrics"]["kendall"]) == 2 and "selected@1" in result["metrics"]
+    assert result["column"] == "b" and result["truth"] == "a"
     assert result["groups"] == "canonical form" and result["predictor"]["model"]["width"] == 8
     predictions = pd.read_csv(tmp_path / "e" / "predictions.csv")
     assert list(predictions.columns) == ["arch", "score", "uncertainty", "a"]
