@@ -57,7 +57,8 @@ def write_evaluation(
     predictions = pd.DataFrame({"arch": [data.archs[i] for i in first.split.test], "score": first.prediction.score,
                                 "uncertainty": first.prediction.uncertainty, column: truth})  # fmt: skip
     result = {"job": "evaluate", "table": config.table, "column": config.column, "truth": column,
-              "trained_on": config.num_train, "splits": len(found), "groups": data.grouped_by, "predictor": made.describe(), "metrics": means}
+              "trained_on": config.num_train, "splits": len(found), "groups": data.grouped_by,
+              "predictor": made.describe(), "metrics": means}  # fmt: skip
     _write(workdir, config, result, {"predictions.csv": predictions.sort_values("score", ascending=False)})
     table = [[name, _mean(v, name), _deviation(v, name)] for name, v in means.items() if name != "number"]
     tau = f"{_mean(means['kendall'], 'kendall')} ± {_deviation(means['kendall'], 'kendall')}"
