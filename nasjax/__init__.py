@@ -1,6 +1,7 @@
 """Neural architecture search in JAX, almost without training."""
 
 from nasjax import data as data
+from nasjax import grasp as grasp
 from nasjax import metrics as metrics
 from nasjax import own_model as own_model
 from nasjax import proxies as proxies

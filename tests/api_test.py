@@ -21,6 +21,7 @@ PUBLIC = {
     "Variables",
     "data",
     "get_space",
+    "grasp",
     "metrics",
     "own_model",
     "proxies",

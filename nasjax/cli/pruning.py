@@ -23,7 +23,8 @@ from nasjax.search.proxy_objective import ProxyObjective
 from nasjax.types import InputError
 
 # Flags that mean nothing to a search of one supernet.
-_UNUSED = ("budget", "table", "weights", "min_params", "max_params", "min_flops", "max_flops", "latency", "max_latency")
+_UNUSED = ("budget", "table", "predictor", "weights", "min_params", "max_params", "min_flops", "max_flops", "latency",
+           "max_latency")  # fmt: skip
 
 
 class Pruned(NamedTuple):

@@ -5,6 +5,7 @@ Examples:
   python -m launch.search --workdir=runs/vit --space=autoformer_small --selection=FILE --min_params=21e6
       --max_params=24e6 --image_size=64 --batch_size=8
   python -m launch.search --workdir=runs/darts --space=darts --algorithm=pruning --selection=FILE
+  python -m launch.search --workdir=runs/predicted --predictor=runs/all/predictor
   python -m launch.search --workdir=runs/table --table=nasbench201 --column=cifar10_test --algorithm=aging
 
 FILE is a selection of proxies, as launch.libra writes it. Every generation is saved in the workdir: stopped at any
@@ -23,7 +24,7 @@ from typing import Any
 import jax
 
 import nasjax
-from nasjax import parallel, search
+from nasjax import grasp, parallel, search
 from nasjax.cli import accuracies, common, pruning, score, search_results
 from nasjax.cli.common import option
 from nasjax.search import TableObjective, registry
@@ -58,6 +59,8 @@ class SearchConfig(common.ProcessesConfig, common.RunConfig):
     selection: str = option("", "In place of proxies: a selection file of launch.libra.", section=_GOAL)
     table: str = option("", "In place of proxies: a table of known numbers, the name of a built-in one or a CSV file"
                         " with a column arch. Its architectures alone are searched.", section=_GOAL)
+    predictor: str = option("", "In place of proxies: the directory of a predictor that launch.grasp --job=fit saved.",
+                            section=_GOAL)
     column: str = option("", "Columns of the table, separated by commas.", section=_GOAL)
     algorithm: str = option("evolution", f"One of {', '.join(registry.names())} or {PRUNING}.", section=_HOW)
     budget: int | None = option(None, "How many architectures to score; what the algorithm's publication scores, or"
@@ -101,7 +104,7 @@ def main(config: SearchConfig) -> None:
     options = algorithm_options(config)  # mistakes show before data are read
     limits, costs, latency = constraints(config)
     batches = None
-    if not config.table:
+    if not config.table and not config.predictor:
         check_goal(config)
         batches = nasjax.data.load(config.data, batch_size=config.batch_size, num_batches=config.num_batches,
                                    image_size=config.image_size, seed=config.seed)
@@ -288,14 +291,18 @@ def make_objective(config: SearchConfig, space: Any, batches: Any, key: jax.Arra
       InputError: proxies, weights, table or columns do not fit.
     """
     if config.table:
-        if config.proxies or config.selection:
-            raise InputError("--table stands in place of --proxies and --selection. Leave the others out.")
+        if config.proxies or config.selection or config.predictor:
+            raise InputError("--table stands in place of --proxies, --selection and --predictor. Leave the others out.")
         columns = [name.strip() for name in config.column.split(",") if name.strip()]
         table = accuracies.load(config.table, config.space)
         if not columns:
             known = ", ".join(str(name) for name in table.columns if name != "arch")
             raise InputError(f"--column is missing: which column of {config.table} to maximise. It has {known}.")
         return TableObjective.of(table, columns, weights=_weights(config), aggregation=config.aggregation)
+    if config.predictor:
+        if config.proxies or config.selection:
+            raise InputError("--predictor stands in place of --proxies and --selection. Leave the others out.")
+        return search.PredictorObjective(grasp.load(config.predictor))
     run = {name: getattr(config, name) for name in ("engine", "batching", "chunk", "devices", "precision")}
     if config.selection:
         return ProxyObjective.of_selection(config.selection, batches, key=key, preset=config.preset, space=space, **run)
@@ -340,6 +347,8 @@ def _limits(config: SearchConfig) -> str:
 def _goal(config: SearchConfig) -> str:
     if config.table:
         return f"{config.column} of {config.table}"
+    if config.predictor:
+        return f"predictor {config.predictor}"
     return f"selection {config.selection}" if config.selection else config.proxies
 
 

@@ -13,6 +13,7 @@ from nasjax.search.objectives import Objective as Objective
 from nasjax.search.objectives import Outcome as Outcome
 from nasjax.search.objectives import TableObjective as TableObjective
 from nasjax.search.objectives import WeightedObjective as WeightedObjective
+from nasjax.search.predictor_objective import PredictorObjective as PredictorObjective
 from nasjax.search.proxy_objective import ProxyObjective as ProxyObjective
 from nasjax.search.prune import PruneResult as PruneResult
 from nasjax.search.prune import prune as prune
