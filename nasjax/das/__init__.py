@@ -1,0 +1,1 @@
+"""Images to videos by differentiable augmentation search, and the networks that fuse them."""
