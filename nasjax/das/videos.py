@@ -120,7 +120,7 @@ class VideoMaker:
             states = [*states[1:], (nodes[-1][0], 1.0)]
         found = states[-1][0]
         if abs(np.linalg.det(found)) < 1e-6:
-            raise InputError(f"frames of level {level} have no way back, their mean map is singular; do: leave unwarp out")
+            raise InputError(f"frames of level {level} have no way back (a singular mean map); do: leave unwarp out")
         return found
 
 
