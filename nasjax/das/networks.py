@@ -22,7 +22,7 @@ Network = VideoResNet | VideoMobileNet
 
 
 def resnet(
-    depth: int = 18,
+    depth: int,
     *,
     num_classes: int = 1000,
     width: int = 64,

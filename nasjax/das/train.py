@@ -210,7 +210,7 @@ class ImageFeed:
         """
         self._train, self._test, self._batch, self._seed = train_images, test_images, batch_size, seed
         if train_images.num_classes != test_images.num_classes:
-            raise InputError(f"{train_images.num_classes} classes to train on, {test_images.num_classes} to evaluate on; do:"
+            raise InputError(f"{train_images.num_classes} classes to train on, {test_images.num_classes} to evaluate; do:"
                              " use splits of one data set")  # fmt: skip
         for name, data in (("training", train_images), ("evaluation", test_images)):
             labels = np.asarray(data.labels)

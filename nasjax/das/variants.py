@@ -73,7 +73,7 @@ def make_variant(
         raise InputError(f"variant {name!r}; allowed: {', '.join(VARIANTS)}; do: choose one")
     if name in NEEDS_GENOTYPE and genotype is None:
         others = ", ".join(v for v in VARIANTS if v not in NEEDS_GENOTYPE)
-        raise InputError(f"variant {name!r} needs a genotype; do: give the genotype.json of a search, or choose {others}")
+        raise InputError(f"variant {name!r} needs a genotype; do: give genotype.json of a search, or choose {others}")
     network: dict[str, Any] = {}
     augment: dict[str, Any] = {}
     maker = VideoMaker()
