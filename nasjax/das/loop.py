@@ -170,19 +170,6 @@ def poly(rate: float, steps: int, *, power: float = 0.9) -> Callable[[Array], Ar
     return lambda step: rate * jnp.maximum(1 - step / steps, 0) ** power
 
 
-def padded(array: np.ndarray, size: int) -> np.ndarray:
-    """Fills up a batch by repeating its first item.
-
-    Args:
-      array: [n, ...], at least one item.
-      size: wanted length, at least n.
-
-    Returns:
-      Array [size, ...].
-    """
-    return np.concatenate([array, np.repeat(array[:1], size - len(array), 0)]) if len(array) < size else array
-
-
 def _begin(task: Task, feed: Feed, key: Array, variables: Variables | None) -> State:
     images, _ = next(iter(feed.train(0)))
     own = jax.jit(task.init)(key, images) if variables is None else variables
@@ -203,11 +190,11 @@ def _stepper(task: Task) -> Callable[..., tuple[State, dict[str, Array]]]:
 
 
 def _total(measure: Callable[..., dict[str, Array]], variables: Variables, feed: Feed) -> dict[str, np.ndarray]:
-    sums = None
+    sums: dict[str, np.ndarray] = {}
     for images, targets, weights in feed.test():
-        found = measure(variables, images, targets, weights)
-        sums = found if sums is None else jax.tree.map(jnp.add, sums, found)
-    return _numbers(sums or {})
+        found = _numbers(measure(variables, images, targets, weights))
+        sums = {name: sums.get(name, 0) + np.asarray(value, np.float64) for name, value in found.items()}
+    return sums
 
 
 def _numbers(sums: Mapping[str, Any]) -> dict[str, np.ndarray]:

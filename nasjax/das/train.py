@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,12 @@ import numpy as np
 from nasjax.checkpoint import Checkpoints
 from nasjax.das import networks
 from nasjax.das.genotype import Genotype
-from nasjax.das.loop import Fitted, Progress, Task, fit, padded
+from nasjax.das.loop import Fitted, Progress, Task, fit
 from nasjax.das.temporal import TemporalConfig
 from nasjax.das.variants import Variant, make_variant
+from nasjax.data import stream
 from nasjax.data.augment import AugmentConfig, as_unit, augment, prepare
+from nasjax.data.dataset import Dataset
 from nasjax.training.config import TrainConfig
 from nasjax.training.optimizers import transformation
 from nasjax.training.schedules import learning_rate
@@ -76,16 +78,6 @@ class DASTrainConfig:
             raise InputError("the recipe asks for average, drop_path or decay_all=False; allowed here: none of them")
 
 
-class Images(Protocol):
-    """Labelled images of one size, as ``nasjax.data.load_dataset`` gives them."""
-
-    labels: np.ndarray
-    num_classes: int
-
-    def images(self, indices: Any) -> np.ndarray:
-        """Images uint8 [n, height, width, channels] of the numbers ``indices``."""
-
-
 class Trained(NamedTuple):
     """Result of a training.
 
@@ -116,8 +108,8 @@ class Trained(NamedTuple):
 
 def train(
     genotype: Genotype | None,
-    train_images: Images,
-    test_images: Images,
+    train_images: Dataset,
+    test_images: Dataset,
     *,
     key: Array,
     config: DASTrainConfig | None = None,
@@ -149,14 +141,13 @@ def train(
     """
     config = config or DASTrainConfig()
     seed = int(jax.random.randint(jax.random.fold_in(key, 1), (), 0, 2**31 - 1))
-    feed = ImageFeed(train_images, test_images, config.recipe.batch_size, seed)
-    chosen, network = make_network(genotype, variant, config, feed.num_classes, feed.image_size, seed)
+    feed, classes = ImageFeed(train_images, test_images, config.recipe.batch_size, seed), train_images.num_classes
+    chosen, network = make_network(genotype, variant, config, classes, train_images.image_size, seed)
     changes = dataclasses.replace(config.recipe.augment, **chosen.augment)
     if not changes.mean:
-        mean, std = feed.statistics()
-        changes = dataclasses.replace(changes, mean=mean, std=std)
+        changes = dataclasses.replace(changes, mean=train_images.mean, std=train_images.std)
     chosen = chosen._replace(maker=chosen.maker.normalised(changes.mean, changes.std))
-    task = _task(dataclasses.replace(config.recipe, augment=changes), network, chosen, feed.num_classes, feed.steps)
+    task = _task(dataclasses.replace(config.recipe, augment=changes), network, chosen, classes, feed.steps)
     fitted = fit(task, feed, key=key, epochs=config.recipe.epochs, checkpoints=checkpoints, settings=settings,
                  test_every=test_every, progress=progress)  # fmt: skip
     return Trained(chosen, network, fitted, changes)
@@ -196,7 +187,7 @@ def make_network(
 class ImageFeed:
     """Batches of labelled images for ``nasjax.das.loop.fit``, in an order that follows from seed and epoch."""
 
-    def __init__(self, train_images: Images, test_images: Images, batch_size: int, seed: int) -> None:
+    def __init__(self, train_images: Dataset, test_images: Dataset, batch_size: int, seed: int) -> None:
         """Checks the images.
 
         Args:
@@ -206,47 +197,29 @@ class ImageFeed:
           seed: of the order.
 
         Raises:
-          InputError: no full batch, classes that differ, or labels outside the classes.
+          InputError: other targets than classes, classes or sizes that differ, labels outside the classes, or no full
+            batch.
         """
         self._train, self._test, self._batch, self._seed = train_images, test_images, batch_size, seed
-        if train_images.num_classes != test_images.num_classes:
-            raise InputError(f"{train_images.num_classes} classes to train on, {test_images.num_classes} to evaluate; do:"
-                             " use splits of one data set")  # fmt: skip
-        for name, data in (("training", train_images), ("evaluation", test_images)):
-            labels = np.asarray(data.labels)
-            if not len(labels):
-                raise InputError(f"no image for {name}; do: name another split")
-            if labels.min() < 0 or labels.max() >= data.num_classes:
-                wrong = labels.min() if labels.min() < 0 else labels.max()
-                raise InputError(f"label {wrong} of the images for {name}; allowed: 0 to {data.num_classes - 1}")
-        if batch_size > len(train_images.labels):
-            raise InputError(f"batch_size={batch_size} with {len(train_images.labels)} images; do: lower batch_size")
-
-    @property
-    def num_classes(self) -> int:
-        """Classes."""
-        return int(self._train.num_classes)
-
-    @property
-    def image_size(self) -> int:
-        """Height of the images, in pixels."""
-        return int(self._train.images(np.arange(1)).shape[1])
+        for name in ("num_classes", "image_size", "channels"):
+            one, two = getattr(train_images, name), getattr(test_images, name)
+            if one != two:
+                raise InputError(f"{name}={one} of '{train_images.source}', {two} of '{test_images.source}'; do: use"
+                                 f" splits of one data set, or give {name}")  # fmt: skip
+        for data in (train_images, test_images):
+            if data.kind != "class":
+                raise InputError(f"'{data.source}' has targets that are no classes; do: choose a source with classes")
+            data.labels.max()  # read and checked here, before anything is compiled
+        if batch_size > len(train_images):
+            raise InputError(f"batch_size={batch_size} of {len(train_images)} images; do: lower it")
 
     @property
     def steps(self) -> int:
         """Batches of an epoch."""
-        return len(self._train.labels) // self._batch
-
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and deviation of each channel in 0..1, of at most 2,048 evenly spaced training images."""
-        total = len(self._train.labels)
-        images = self._train.images(np.unique(np.linspace(0, total - 1, min(total, 2048)).astype(int)))
-        unit = np.asarray(images, np.float64) / (255 if images.dtype == np.uint8 else 1)
-        mean, std = unit.mean((0, 1, 2)), np.maximum(unit.std((0, 1, 2)), 1e-3)
-        return tuple(float(round(m, 6)) for m in mean), tuple(float(round(s, 6)) for s in std)
+        return len(self._train) // self._batch
 
     def train(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Gives images and labels of an epoch.
+        """Gives images and labels of an epoch, read ahead by a thread.
 
         Args:
           epoch: number of the epoch.
@@ -254,11 +227,8 @@ class ImageFeed:
         Yields:
           uint8 or float [batch, height, width, channels] and int32 [batch].
         """
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._train.labels))
-        labels = np.asarray(self._train.labels, np.int32)
-        for start in range(0, self.steps * self._batch, self._batch):
-            chosen = order[start : start + self._batch]
-            yield self._train.images(chosen), labels[chosen]
+        with stream.prefetch(stream.batches(self._train, self._batch, seed=self._seed, epoch=epoch)) as ahead:
+            yield from ahead
 
     def test(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Gives images, labels and weights to evaluate on.
@@ -266,11 +236,8 @@ class ImageFeed:
         Yields:
           As ``train``, and float32 [batch], 0 where an image fills up the last batch.
         """
-        labels = np.asarray(self._test.labels, np.int32)
-        for start in range(0, len(labels), self._batch):
-            chosen = np.arange(start, min(start + self._batch, len(labels)))
-            weights = (np.arange(self._batch) < len(chosen)).astype(np.float32)
-            yield padded(self._test.images(chosen), self._batch), padded(labels[chosen], self._batch), weights
+        for batch, weights in stream.in_order(self._test, self._batch):
+            yield np.asarray(batch.images), np.asarray(batch.labels), weights
 
 
 def _task(config: TrainConfig, network: networks.Network, variant: Variant, num_classes: int, steps: int) -> Task:
