@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from nasjax import report
+from nasjax.checkpoint import Checkpoints
 from nasjax.cli import common
 from nasjax.das import networks
 from nasjax.das.crops import centre_crop
@@ -23,7 +24,7 @@ from nasjax.das.segmentation import SegmentationConfig, Segmented, predict
 from nasjax.das.train_figures import curves_figure, overlay_figure
 from nasjax.das.variants import VARIANTS
 from nasjax.das.videos import VideoMaker
-from nasjax.types import InputError
+from nasjax.types import InputError, Variables
 
 
 class Examples(NamedTuple):
@@ -93,6 +94,7 @@ def write(workdir: pathlib.Path, result: Any, config: Any, seconds: float) -> pa
       InputError: a file cannot be written.
     """
     facts = summary(result, config)
+    save_variables(workdir, result.fitted.variables)
     history = result.fitted.history
     names = list(dict.fromkeys(name for row in history for name in row))
     try:
@@ -112,6 +114,39 @@ def write(workdir: pathlib.Path, result: Any, config: Any, seconds: float) -> pa
     title, text = f"{config.variant}: {config.task}", VARIANTS[config.variant] + "."
     return report.write_report(workdir / "report.html", title=title, summary=text, facts=_lines(facts),
                                sections=sections)  # fmt: skip
+
+
+def save_variables(workdir: pathlib.Path, variables: Variables) -> None:
+    """Keeps weights beside the results, without the state of the optimiser.
+
+    Args:
+      workdir: of the training.
+      variables: after the last epoch.
+    """
+    with Checkpoints(workdir / "weights", keep=1) as kept:
+        steps = kept.steps()
+        kept.save(max(steps, default=0) + 1, variables, {})
+
+
+def load_variables(workdir: pathlib.Path, like: Variables) -> Variables:
+    """Reads what ``save_variables`` wrote.
+
+    Args:
+      workdir: of the training.
+      like: variables of the same structure.
+
+    Returns:
+      The weights.
+
+    Raises:
+      InputError: they are not there, or of another network.
+    """
+    with Checkpoints(workdir / "weights", keep=1) as kept:
+        saved = kept.restore(like)
+    shapes = [[np.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (like, saved.arrays if saved else None)]
+    if saved is None or shapes[0] != shapes[1]:
+        raise InputError(f"{workdir}/weights holds no weights of this network; do: run launch.das_train there again")
+    return saved.arrays
 
 
 def show(console: Console, result: Any, config: Any, seconds: float) -> None:
@@ -155,6 +190,7 @@ def summary(result: Any, config: Any) -> dict[str, Any]:
     else:
         facts["temporal_modules"] = result.network.num_temporal
         facts["frames"] = result.variant.maker.num_frames
+        facts["network"] = result.describe()
     if result.fitted.stopped:
         facts["stopped"] = result.fitted.stopped
     return facts

@@ -125,6 +125,8 @@ def main(config: DASTrainFlags) -> None:
     workdir, console = pathlib.Path(config.workdir), common.stdout()
     with claimed(workdir, {**common.compared(config), "genotype_text": str(genotype)}, ignore=NOT_COMPARED):
         common.write_run_flags(workdir, config)
+        if genotype is not None:
+            genotype.save(workdir / "genotype.json")
         common.note(f"{config.task} on {config.data}: {VARIANTS[config.variant]}. {parallel.device_summary()}.")
         if cache is not None:
             common.note(f"Compiled programs are kept in {cache}; NASJAX_CACHE names another directory, or off.")

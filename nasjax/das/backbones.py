@@ -119,7 +119,7 @@ def norm(x: Array, train: bool) -> Array:
     return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, name="norm")(x)
 
 
-class Tail(nn.Module):
+class _Tail(nn.Module):
     """Last convolution of a residual branch, the temporal module of placement "end", and its norm.
 
     Attributes:
@@ -134,16 +134,7 @@ class Tail(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, frames: int, *, train: bool = False) -> Array:
-        """Applies the three.
-
-        Args:
-          x: float [batch * frames, height, width, channels].
-          frames: frames of a video.
-          train: whether norms use the statistics of this batch.
-
-        Returns:
-          float [batch * frames, out_height, out_width, channels].
-        """
+        """Applies the three: [batch * frames, height, width, channels] in and out."""
         fields = dict(self.conv)
         x = Conv(**fields, norm=False, name="conv")(x)
         if self.temporal.place == "end":
@@ -151,7 +142,7 @@ class Tail(nn.Module):
         return norm(x, train)
 
 
-class ResidualBlock(nn.Module):
+class _ResidualBlock(nn.Module):
     """Basic or bottleneck block.
 
     Attributes:
@@ -174,16 +165,7 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, frames: int, *, train: bool = False) -> Array:
-        """Applies the block.
-
-        Args:
-          x: float [batch * frames, height, width, channels].
-          frames: frames of a video.
-          train: whether norms use the statistics of this batch.
-
-        Returns:
-          float [batch * frames, out_height, out_width, channels].
-        """
+        """Applies the block: [batch * frames, height, width, channels] in and out."""
         out = self.channels * (4 if self.bottleneck else 1)
         y = x
         if self.temporal.place == "start":
@@ -197,7 +179,7 @@ class ResidualBlock(nn.Module):
             y = nn.relu(Conv(self.channels, stride=self.stride, **wide, name="conv1")(y, train=train))  # type: ignore[arg-type]
             last = {"channels": out, **wide}
         width = out if self.temporal.relative_to == "output" else self.channels
-        y = Tail(tuple(last.items()), self.temporal, width, name="last")(y, frames, train=train)
+        y = _Tail(tuple(last.items()), self.temporal, width, name="last")(y, frames, train=train)
         if x.shape != y.shape:
             x = Conv(out, 1, self.stride, precision=self.precision, name="shortcut")(x, train=train)
         return nn.relu(x + y)
@@ -268,14 +250,14 @@ class VideoResNet(nn.Module):
         maps = []
         for stage, blocks in enumerate(self.stages):
             for block in range(blocks):
-                x = ResidualBlock(self.width * 2**stage, self.bottleneck, self.strides[stage] if block == 0 else 1,
+                x = _ResidualBlock(self.width * 2**stage, self.bottleneck, self.strides[stage] if block == 0 else 1,
                                   self.dilations[stage], self.kernel, self.temporal, self.precision,
                                   name=f"stage{stage + 1}_block{block}")(x, frames, train=train)  # fmt: skip
             maps.append(x)
         return maps if output == "features" else _classify(self, x, frames, train, output)
 
 
-class InvertedBlock(nn.Module):
+class _InvertedBlock(nn.Module):
     """Expansion, depthwise convolution, attention over channels where asked for, projection.
 
     Attributes:
@@ -300,16 +282,7 @@ class InvertedBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, frames: int, *, train: bool = False) -> Array:
-        """Applies the block.
-
-        Args:
-          x: float [batch * frames, height, width, channels].
-          frames: frames of a video.
-          train: whether norms use the statistics of this batch.
-
-        Returns:
-          float [batch * frames, out_height, out_width, channels].
-        """
+        """Applies the block: [batch * frames, height, width, channels] in and out."""
         act = nn.silu if self.efficient else nn.relu6
         residual = self.stride == 1 and x.shape[-1] == self.channels
         temporal = self.temporal if residual and self.expansion > 1 else TemporalConfig(kind="none")
@@ -325,7 +298,7 @@ class InvertedBlock(nn.Module):
             squeezed = nn.silu(_pointwise(self, "squeeze", y.mean((1, 2), keepdims=True), max(1, x.shape[-1] // 4)))
             y = y * nn.sigmoid(_pointwise(self, "excite", squeezed, inside))
         last = {"channels": self.channels, "kernel": 1, "precision": self.precision}
-        y = Tail(tuple(last.items()), temporal, self.channels, name="last")(y, frames, train=train)
+        y = _Tail(tuple(last.items()), temporal, self.channels, name="last")(y, frames, train=train)
         if not residual:
             return y
         if train and self.drop > 0:
@@ -392,7 +365,7 @@ class VideoMobileNet(nn.Module):
             if step > 1:
                 maps.append(x)
             for block in range(blocks):
-                x = InvertedBlock(_scaled(channels, self.width), expansion, kernel, step if block == 0 else 1,
+                x = _InvertedBlock(_scaled(channels, self.width), expansion, kernel, step if block == 0 else 1,
                                   self.efficient, self.drop_path * done / total, self.temporal, self.precision,
                                   name=f"stage{stage}_block{block}")(x, frames, train=train)  # fmt: skip
                 done += 1
@@ -416,7 +389,7 @@ def _check(video: Array, output: str) -> int:
     return frames_of(video)
 
 
-def _pointwise(module: InvertedBlock, name: str, x: Array, channels: int) -> Array:
+def _pointwise(module: _InvertedBlock, name: str, x: Array, channels: int) -> Array:
     return nn.Dense(channels, precision=PRECISIONS[module.precision], kernel_init=_linear, name=name)(x)
 
 

@@ -86,12 +86,18 @@ class Trained(NamedTuple):
       network: the Linen module.
       fitted: variables and history.
       augment: how images are normalised, among others.
+      images: what the network was made for: "num_classes", "image_size", "channels", and "seed" of a random genotype.
     """
 
     variant: Variant
     network: networks.Network
     fitted: Fitted
     augment: AugmentConfig
+    images: dict[str, int]
+
+    def describe(self) -> dict[str, Any]:
+        """What is needed to make the network and its inputs again; JSON can hold it."""
+        return {**self.images, "mean": list(self.augment.mean), "std": list(self.augment.std)}
 
     def logits(self, images: Array) -> Array:
         """Logits of images.
@@ -150,7 +156,8 @@ def train(
     task = _task(dataclasses.replace(config.recipe, augment=changes), network, chosen, classes, feed.steps)
     fitted = fit(task, feed, key=key, epochs=config.recipe.epochs, checkpoints=checkpoints, settings=settings,
                  test_every=test_every, progress=progress)  # fmt: skip
-    return Trained(chosen, network, fitted, changes)
+    facts = {name: int(getattr(train_images, name)) for name in ("num_classes", "image_size", "channels")}
+    return Trained(chosen, network, fitted, changes, {**facts, "seed": seed})
 
 
 def make_network(
