@@ -136,7 +136,7 @@ def _loaded(directory: pathlib.Path, seed: int) -> list[tuple[Any, ...]]:
         facts = json.loads((directory / "result.json").read_text())["network"]
         flags = json.loads((directory / records.CONFIG_FILENAME).read_text())
     except (OSError, ValueError, KeyError):
-        raise InputError(f"{directory} is no finished training of classes; do: run launch.das_train there first") from None
+        raise InputError(f"{directory} is no finished training of classes; do: run launch.das_train first") from None
     known = {field.name for field in dataclasses.fields(das_train.DASTrainFlags)}
     config = das_train.DASTrainFlags(workdir=str(directory), **{k: v for k, v in flags.items() if k in known})
     path = directory / "genotype.json"

@@ -147,8 +147,7 @@ class _ResidualBlock(nn.Module):
 
     Attributes:
       channels: width of the block; a bottleneck puts out four times as many.
-      bottleneck: which of the two.
-      stride: step of the block.
+      bottleneck: kind, and ``stride``, its step.
       dilation: of its convolutions.
       kernel: side of its wide kernels, 3 in the publication.
       temporal: the module in the residual branch.
