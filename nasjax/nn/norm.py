@@ -50,11 +50,44 @@ def _over_batch(v: Array, like: Array) -> Array:
     return v.reshape((1,) * (like.ndim - 1) + (-1,))
 
 
-def batch_moments(x: Array) -> tuple[Array, Array]:
-    """Mean and biased variance over all axes but the last: float [..., channels] -> two of [1, ..., 1, channels]."""
+def batch_mode(mode: str) -> tuple[bool, str | None]:
+    """Whether a mode takes statistics of the batch, and the name of the axis of devices that share the batch."""
+    kind, _, axis = mode.partition("@")
+    return kind == "batch", axis or None
+
+
+def batch_moments(x: Array, *, axis: str | None = None) -> tuple[Array, Array]:
+    """Mean and biased variance over all axes but the last.
+
+    Args:
+      x: float [..., channels].
+      axis: name of an axis of devices that share the batch in equal parts; the moments are those of all.
+
+    Returns:
+      two of [1, ..., 1, channels].
+    """
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axes, keepdims=True)
-    return mean, jnp.square(x - mean).mean(axes, keepdims=True)
+    var = jnp.square(x - mean).mean(axes, keepdims=True)
+    if axis is None:
+        return mean, var
+    # One message; nothing cancels, as it would with means of squares.
+    means, variances = lax.all_gather(jnp.stack([mean, var]), axis, axis=1)
+    mean = means.mean(0)
+    return mean, (variances + jnp.square(means - mean)).mean(0)
+
+
+def batch_count(x: Array, *, axis: str | None = None) -> int:
+    """Values of a channel in a batch.
+
+    Args:
+      x: float [..., channels].
+      axis: name of an axis of devices that share the batch in equal parts, or None.
+
+    Returns:
+      number of values, over all devices of the axis.
+    """
+    return x.size // x.shape[-1] * (1 if axis is None else lax.axis_size(axis))
 
 
 def running_stats(
@@ -85,23 +118,33 @@ def _normalised(
     return y, (x, mean, inverse, scale)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _normalise(eps: float, x: Array, scale: Array, bias: Array, moments: tuple[Array, Array]) -> Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _normalise(
+    eps: float, axis: str | None, x: Array, scale: Array, bias: Array, moments: tuple[Array, Array]
+) -> Array:
     """Batch norm by moments of ``x`` itself, through which the gradient flows although theirs is zero."""
+    del axis
     return _normalised(eps, x, scale, bias, moments)[0]
 
 
-def _normalise_bwd(eps: float, saved: Any, dy: Array) -> tuple[Array, Array, Array, None]:
+def _normalise_fwd(eps: float, axis: str | None, *given: Any) -> tuple[Array, tuple[Array, Array, Array, Array]]:
+    del axis
+    return _normalised(eps, *given)
+
+
+def _normalise_bwd(eps: float, axis: str | None, saved: Any, dy: Array) -> tuple[Array, Array, Array, None]:
     del eps
     x, mean, inverse, scale = saved
-    axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
+    axes, count = tuple(range(x.ndim - 1)), batch_count(x, axis=axis)
     dbias = dy.sum(axes, keepdims=True)
     dscale = (dy * (x - mean)).sum(axes, keepdims=True) * inverse
-    dx = inverse * _over_batch(scale, x) * (dy - dbias / count - (x - mean) * (inverse * dscale / count))
+    # What flows through the moments flows to the images of all devices; scale and shift see their own.
+    shift, slope = (dbias, dscale) if axis is None else lax.psum((dbias, dscale), axis)
+    dx = inverse * _over_batch(scale, x) * (dy - shift / count - (x - mean) * (inverse * slope / count))
     return dx, dscale.reshape(-1), dbias.reshape(-1), None
 
 
-_normalise.defvjp(_normalised, _normalise_bwd)
+_normalise.defvjp(_normalise_fwd, _normalise_bwd)
 
 
 def batch_norm(
@@ -124,7 +167,8 @@ def batch_norm(
       bias: float [channels] or None.
       stats: running (mean, variance), each float [channels].
       mode: "batch": statistics of the batch (biased variance), running statistics updated with the
-        unbiased one; "running": the given statistics; "sample": statistics of each sample by itself,
+        unbiased one; "batch@AXIS": the same over the batches of all devices of a mapped axis, which share it in equal
+        parts; "running": the given statistics; "sample": statistics of each sample by itself,
         which is what batch mode does to a batch of one; "none": identity, without scale and bias.
       momentum: weight of the new value in the running statistics.
       eps: added to the variance.
@@ -143,25 +187,26 @@ def batch_norm(
     if mode == "none":
         return x, stats
     new: tuple[Array, Array] | None
+    whole, axis = batch_mode(mode)
     if mode == "running":
         if stats is None:
             raise InputError("batch_norm: mode 'running' needs stats=(mean, variance).")
         mean, var, new = stats[0], stats[1], stats
-    elif mode in ("batch", "sample"):
+    elif whole or mode == "sample":
         new = stats
-        if mode == "batch":
-            mean, var = batch_moments(x) if moments is None else moments
+        if whole:
+            mean, var = batch_moments(x, axis=axis) if moments is None else moments
             if stats is not None:
-                seen, count = (mean.reshape(-1), var.reshape(-1)), x.size // x.shape[-1]
+                seen, count = (mean.reshape(-1), var.reshape(-1)), batch_count(x, axis=axis)
                 new = running_stats(stats, seen, count, momentum=momentum)
             if fast and scale is not None and bias is not None:
-                return _normalise(eps, x, scale, bias, (mean, var)), new
+                return _normalise(eps, axis, x, scale, bias, (mean, var)), new
         else:
             axes = tuple(range(1, x.ndim - 1))
             mean = x.mean(axes, keepdims=True)
             var = jnp.square(x - mean).mean(axes, keepdims=True)
     else:
-        raise InputError(f"batch_norm: mode={mode!r}; allowed are 'batch', 'running', 'sample', 'none'.")
+        raise InputError(f"batch_norm: mode={mode!r}; allowed are 'batch', 'batch@AXIS', 'running', 'sample', 'none'.")
     lead = (1,) * (x.ndim - 1)
     y = (x - mean.reshape(mean.shape if mean.ndim > 1 else (*lead, -1))) * lax.rsqrt(
         var.reshape(var.shape if var.ndim > 1 else (*lead, -1)) + jnp.asarray(eps, x.dtype)

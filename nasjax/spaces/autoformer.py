@@ -15,7 +15,7 @@ from nasjax.spaces import autoformer_cost as cost
 from nasjax.spaces import autoformer_moves as moves
 from nasjax.spaces import autoformer_params as parameters
 from nasjax.spaces import autoformer_slots as tables
-from nasjax.spaces import initial, torch_layout
+from nasjax.spaces import drop, initial, torch_layout
 from nasjax.spaces.autoformer_network import Network
 from nasjax.spaces.checks import check_sizes, is_positive, population
 from nasjax.spaces.genes import Genes
@@ -61,6 +61,7 @@ class AutoFormer(Classifier):
     precision: str = "highest"
 
     tokens: ClassVar[bool] = True  # see `nasjax.spaces.optional`
+    drops_paths: ClassVar[bool] = True
 
     _name: ClassVar[str] = "autoformer"
     _super_dim: ClassVar[int] = 1  # width of the official supernet, where it exceeds every choice
@@ -262,6 +263,7 @@ class AutoFormer(Classifier):
         tap: Tap | None = None,
         moments: PyTree | None = None,
         rescale: bool = False,
+        drop_path: Array | float | None = None,
     ) -> Output:
         """Forward pass.
 
@@ -270,12 +272,15 @@ class AutoFormer(Classifier):
           arch: int [2 + 2 D], of the width of the variables.
           images: float [batch, image_size, image_size, in_channels].
           norm: accepted for all modes of batch norm; layer norm has none.
-          train: unused: without dropout the network behaves alike in training and evaluation.
-          key: unused: nothing is random.
+          train: unused: the network behaves alike in training and evaluation.
+          key: typed keys [batch], one an image, for ``drop_path``.
           tap: called as tap(site, value) on the input of every GELU; its results come back in ``taps``, stacked over
             the slots of blocks. A block's units are one site a ratio: those the ratio adds to the next smaller.
           moments: zero tree of `nasjax.nn.Moments` shaped like ``weights``, whose gradient is per-sample moments.
           rescale: adds ``taps["log_scale"]`` = 0: layer norm keeps activations in range.
+          drop_path: probability that half of a block is left out in the last slot, for each image by itself; it grows
+            in a line from 0 in the first, as in the official code, whose slots are those of the supernet. None computes
+            nothing of it.
 
         Returns:
           Output(logits [batch, num_classes], {}, taps).
@@ -283,15 +288,20 @@ class AutoFormer(Classifier):
         Raises:
           InputError: unknown norm mode, or images of another size.
         """
-        del train, key
-        if norm not in _NORMS:
+        del train
+        if norm.partition("@")[0] not in _NORMS:
             raise InputError(f"{self.name}: norm={norm!r}; allowed are {', '.join(_NORMS)}.")
         if images.shape[1:] != (self.image_size, self.image_size, self.in_channels):
             raise InputError(
                 f"{self.name}: images of shape {images.shape}; allowed is [batch, {self.image_size}, "
                 f"{self.image_size}, {self.in_channels}]: the position embedding fixes the size; set image_size."
             )
-        network = Network.of(self.choices, self._sizes, self.precision, variables.params, arch, moments)
+        paths = None
+        if drop_path is not None:
+            slots = self.choices.slots
+            rates = drop_path * jnp.linspace(0.0, 1.0, slots)[:, None]
+            paths = drop.multipliers(drop.checked(key, self.name), rates, (slots, 2), images.dtype)
+        network = Network.of(self.choices, self._sizes, self.precision, variables.params, arch, moments, paths)
         logits, taps = network.forward(images, self.site_calls(arch), tap)
         return Output(logits, {}, {**taps, "log_scale": jnp.zeros((), images.dtype)} if rescale else taps)
 

@@ -43,14 +43,26 @@ class Network(NamedTuple):
 
     @classmethod
     def of(
-        cls, choices: Choices, sizes: Sizes, precision: Any, params: PyTree, arch: Array, moments: PyTree = None
+        cls,
+        choices: Choices,
+        sizes: Sizes,
+        precision: Any,
+        params: PyTree,
+        arch: Array,
+        moments: PyTree = None,
+        paths: Array | None = None,
     ) -> Network:
-        """The network of an architecture int [2 + 2 D], of the width of ``params``."""
+        """The network of an architecture int [2 + 2 D], of the width of ``params``.
+
+        ``paths``: float [D, 2, batch], what both halves of a block are multiplied by, or None.
+        """
         weights = params["weights"]
         moments = dict.fromkeys(weights) if moments is None else moments
         trees = {**params, "moments": moments}
         slots = {name: {k: v for k, v in tree.items() if k not in _OUTSIDE} for name, tree in trees.items()}
         own = masks(choices, sizes, weights["patch"].shape[-1], arch)
+        if paths is not None:
+            own = {**own, "kept": paths}
         return cls(choices, sizes, precision, params, moments, {**slots, **own})
 
     def linear(self, x: Array, name: str, slot: PyTree) -> Array:
@@ -85,7 +97,7 @@ class Network(NamedTuple):
             precision=self.precision,
         ).reshape(*x.shape[:2], -1)
         h = h * slot["heads"].astype(x.dtype)[None, None]
-        return x + slot["block"].astype(x.dtype) * self.linear(h, "proj", slot)
+        return x + slot["block"].astype(x.dtype) * _kept(self.linear(h, "proj", slot), slot, 0)
 
     def transform(self, x: Array, slot: PyTree, tap: Tap | None = None) -> tuple[Array, PyTree]:
         """The MLP half of a block, and what the tap returned."""
@@ -97,7 +109,7 @@ class Network(NamedTuple):
                 taps[name] = tap(Site(name, slot["calls"][name]), h[..., start:end])
                 start = end
         h = jax.nn.gelu(h, approximate=False) * slot["hidden"].astype(x.dtype)[None, None]
-        return x + slot["block"].astype(x.dtype) * self.linear(h, "fc2", slot), taps
+        return x + slot["block"].astype(x.dtype) * _kept(self.linear(h, "fc2", slot), slot, 1), taps
 
     def normalise(self, x: Array) -> Array:
         """Last norm, and the class token left out: [batch, tokens, width] -> [batch, patches, width]."""
@@ -152,6 +164,11 @@ class Network(NamedTuple):
         x, seen["last"] = visited("last", 2 * count - 1, 0, there[-1], lambda x: self.transform(x, last)[0], x)
         x, seen["head"] = visited("head", 2 * count, 0, True, self.normalise, x)
         return Walk(x, {}, seen)
+
+
+def _kept(x: Array, slot: PyTree, half: int) -> Array:
+    """What is added to the stream, without the paths that are left out."""
+    return x * slot["kept"][half][:, None, None] if "kept" in slot else x
 
 
 def site_names(choices: Choices) -> tuple[str, ...]:

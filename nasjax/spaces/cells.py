@@ -160,7 +160,8 @@ def _add_edge(config: EdgeConfig, op: Array, node: Array, args: EdgeArgs, total:
     def convolved(name: str, operands: tuple[Array, EdgeArgs], state: Any) -> Any:
         node, args = operands
         y = convolve(config, name, node, args.weights, None)
-        seen = nn.batch_moments(y) if config.norm == "batch" else None
+        whole, axis = nn.batch_mode(config.norm)
+        seen = nn.batch_moments(y, axis=axis) if whole else None
         out = normalise(y, args, config.norm, moments=seen)[0]
         return state[0] + out, state[1] if seen is None else jnp.stack([s.reshape(-1) for s in seen])
 
@@ -224,9 +225,10 @@ def _cell_value(config: CellConfig, arch: Array, x: Array, edges: tuple[EdgeArgs
 def _running(config: CellConfig, arch: Array, seen: Array, edges: tuple[EdgeArgs, ...], nodes: Any) -> Any:
     """Running means and variances of the edges after a cell, [6, out] each."""
     old = jnp.stack([own.mean for own in edges]), jnp.stack([own.var for own in edges])
-    if config.inner.norm != "batch":
+    whole, axis = nn.batch_mode(config.inner.norm)
+    if not whole:
         return old
-    new = nn.running_stats(old, (seen[:, 0], seen[:, 1]), nodes[3].size // nodes[3].shape[-1])
+    new = nn.running_stats(old, (seen[:, 0], seen[:, 1]), nn.batch_count(nodes[3], axis=axis))
     used = [jnp.asarray([op in CONVOLUTIONS for op in config.edge(e).ops])[arch[e]] for e in range(len(EDGES))]
     return tuple(jnp.where(jnp.stack(used)[:, None], *pair) for pair in zip(new, old, strict=True))
 

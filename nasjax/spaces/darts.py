@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from nasjax.spaces import darts_params as parameters
 from nasjax.spaces import darts_slots as places
 from nasjax.spaces import darts_supernet as supernet
 from nasjax.spaces import darts_supernet_slots as supernet_slots
-from nasjax.spaces import initial, torch_layout
+from nasjax.spaces import drop, initial, torch_layout
 from nasjax.spaces.checks import check_sizes, population
 from nasjax.spaces.darts_masked import MaskedDarts
 from nasjax.spaces.darts_plan import VARIANTS, Sizes
@@ -65,6 +65,8 @@ class Darts(Classifier, OneProgram):
     image_size: int = None  # type: ignore[assignment]
     in_channels: int = 3
     precision: str = "highest"
+
+    drops_paths: ClassVar[bool] = True  # see `nasjax.spaces.optional`
 
     def __post_init__(self) -> None:
         """Fills in the variant's sizes, and checks all."""
@@ -197,6 +199,7 @@ class Darts(Classifier, OneProgram):
         tap: Tap | None = None,
         moments: PyTree | None = None,
         rescale: bool = False,
+        drop_path: Array | float | None = None,
     ) -> Output:
         """Forward pass.
 
@@ -206,11 +209,13 @@ class Darts(Classifier, OneProgram):
           images: float [batch, height, width, in_channels].
           norm: "batch", "running", "sample" or "none"; see `nasjax.nn.batch_norm`.
           train: whether the auxiliary head runs, if there is one; ``taps["auxiliary"]`` then holds its logits.
-          key: unused: nothing is random.
+          key: typed keys [batch], one an image, for ``drop_path``.
           tap: called as tap(site, value) on the input of every rectifier; its results come back in ``taps``.
           moments: zero tree of readers of `nasjax.nn` shaped like ``weights``, whose gradient is what they read.
           rescale: divide by the largest magnitude after stem and cells, so that a network without norms neither
             over- nor underflows; ``taps["log_scale"]`` holds the logarithm of the product.
+          drop_path: probability that the output of an edge is left out, for each image by itself; others grow in
+            proportion. Identities stay. None computes nothing of it.
 
         Returns:
           Output(logits [batch, num_classes], new running statistics, taps).
@@ -218,8 +223,11 @@ class Darts(Classifier, OneProgram):
         Raises:
           InputError: the strides do not divide the images.
         """
-        del key
-        arch = jnp.asarray(arch)
+        arch, paths = jnp.asarray(arch), None
+        if drop_path is not None:
+            paths = drop.multipliers(
+                drop.checked(key, self.name), drop_path, (self.cells, codec.NUM_EDGES), images.dtype
+            )
         logits, extra, run = network.forward(
             Forward(norm, self.precision, rescale),
             self._sizes,
@@ -230,6 +238,7 @@ class Darts(Classifier, OneProgram):
             tap,
             moments,
             train and self.auxiliary,
+            paths,
         )
         taps = run.taps | ({"log_scale": run.log_scale} if rescale else {})
         return Output(logits, run.stats, taps if extra is None else taps | {"auxiliary": extra})

@@ -110,7 +110,8 @@ def _edge_gradient(
             dviews = jax.tree.map(jnp.zeros_like, views)
             dviews = dviews._replace(low=dx) if stride == 1 else dviews._replace(high=dx)
             zeros = jnp.zeros_like(edge.mean)
-            return dviews, Edge(dweights, dscale, dshift, zeros, zeros), dmoments
+            dedge = Edge(dweights, dscale, dshift, zeros, zeros, jax.tree.map(jnp.zeros_like, edge.kept))
+            return dviews, dedge, dmoments
 
         return gradient
 

@@ -67,6 +67,9 @@ def segment_arrays(run: Runner, segment: Segment) -> dict[str, PyTree]:
         weights["pre0"] = jnp.where(parameters.entry_mask(segment, 0), kernel, jnp.zeros_like(kernel))
     own = {"weights": weights, "mean": run.mean[name], "var": run.var[name]}
     own |= {field: run.params[field][name] for field in ("scale", "shift")}
+    if run.paths is not None:
+        first = segment.cells[0]
+        own["kept"] = run.paths[first] if segment.reduction else run.paths[first : first + len(segment.cells)]
     return own | {"moments": None if run.moments is None else run.moments[name]}
 
 
@@ -86,7 +89,7 @@ def edge_of(own: PyTree) -> tuple[Edge, PyTree]:
     weights = {name: own["weights"][name] for name in EDGE_WEIGHTS if name in own["weights"]}
     moments = None if own["moments"] is None else {name: own["moments"][name] for name in weights}
     affine = [own[field].get("edges") for field in ("scale", "shift")]
-    return Edge(weights, affine[0], affine[1], own["mean"]["edges"], own["var"]["edges"]), moments
+    return Edge(weights, affine[0], affine[1], own["mean"]["edges"], own["var"]["edges"], own.get("kept")), moments
 
 
 def _read(tap: Tap | None, name: str, calls: Array, values: Array) -> dict[str, PyTree]:
@@ -190,6 +193,7 @@ def forward(
     tap: Tap | None,
     moments: PyTree | None,
     auxiliary: bool,
+    paths: Array | None = None,
 ) -> tuple[Array, Array | None, Runner]:
     """Runs the network.
 
@@ -203,6 +207,7 @@ def forward(
       tap: called at every site on the input of its rectifiers, or None.
       moments: tree of readers shaped like the weights, or None.
       auxiliary: whether the auxiliary head runs.
+      paths: float [cells, 8, batch], what the output of each edge is multiplied by, but for identities; or None.
 
     Returns:
       logits float [batch, num_classes]; those of the auxiliary head, or None; the runner with statistics, taps and
@@ -212,7 +217,7 @@ def forward(
       InputError: the strides do not divide the images.
     """
     check_image(sizes, images.shape[1], images.shape[2], "image size")
-    run = Runner(options, variables.params, variables.stats, calls, tap, moments, images.dtype)
+    run = Runner(options, variables.params, variables.stats, calls, tap, moments, images.dtype, paths=paths)
     older, newer = stem.apply(run, sizes, images)
     extra = None
     for segment in sizes.segments():

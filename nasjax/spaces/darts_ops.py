@@ -43,6 +43,7 @@ class Edge(NamedTuple):
       shift: float [2, C], or None.
       mean: float [2, C], running.
       var: float [2, C], running.
+      kept: float [batch], what the output of each image is multiplied by, see `nasjax.spaces.drop`; None for nothing.
     """
 
     weights: dict[str, Array]
@@ -50,6 +51,7 @@ class Edge(NamedTuple):
     shift: Array | None
     mean: Array
     var: Array
+    kept: Array | None = None
 
 
 class Result(NamedTuple):
@@ -151,4 +153,6 @@ def operation(config: EdgeConfig, op: int, stride: int, x: Array, edge: Edge, mo
         out = pool(x, 3, stride=stride, padding=1)
         if config.pool_norm:
             out = norm(out, 0, affine=False)
+    if edge.kept is not None and not (op == codec.SKIP and stride == 1):  # as DARTS, which keeps identities
+        out = out * edge.kept[:, None, None, None]
     return Result(out, inner, jnp.stack(mean), jnp.stack(var), jnp.stack(shown) if config.outputs else None)

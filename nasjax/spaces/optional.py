@@ -3,7 +3,9 @@
 A pass names the methods it needs; on a space without them it is refused with their names. A space whose gradient of
 ``apply`` can be differentiated by forward mode says so by an attribute ``forward_over_reverse = True``: no function
 with a vjp of its own may then stand inside another one's forward rule. A network of tokens, whose norms are
-no batch norms, says so by ``tokens = True``.
+no batch norms, says so by ``tokens = True``. Training may leave out paths of a network whose ``apply`` takes
+``drop_path`` and which says so by ``drops_paths = True``; one whose targets are no classes names their kind by
+``targets``, see `nasjax.spaces.transnas_tasks.Task`.
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ class Runner:
         dtype: Any,
         *,
         show: OutputVisit | None = None,
+        paths: Array | None = None,
     ):
         """Starts a pass.
 
@@ -61,7 +62,9 @@ class Runner:
           moments: tree of `nasjax.nn.Moments` shaped like the weights, or None.
           dtype: floating dtype of the computation.
           show: called on the output of every layer; what it returns is appended to ``shown``.
+          paths: what the outputs of paths are multiplied by, see `nasjax.spaces.drop`, or None.
         """
+        self.paths = paths
         self.show, self.shown = show, list[PyTree]()
         self.options, self.params, self.calls, self.tap, self.moments = options, params, calls, tap, moments
         self.mean, self.var = _copy(stats["mean"]), _copy(stats["var"])
@@ -181,7 +184,7 @@ class Runner:
 
     def _tiles_together(self, function: Callable[[Array], Array], tiles: Array, show: OutputVisit) -> Array:
         """`over_tiles` with the tiles in one batch; an image shows those of all its tiles."""
-        if self.options.norm == "batch":
+        if nn.batch_mode(self.options.norm)[0]:
             raise InputError(
                 "Outputs of layers are not available for jigsaw with norms over the batch, which see the tiles of one "
                 "position at a time; use norm='running'."

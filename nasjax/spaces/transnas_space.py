@@ -90,6 +90,11 @@ class TransNas(Classifier, OneProgram, abc.ABC):
         return options
 
     @property
+    def targets(self) -> str:
+        """Kind of the targets: "class", "values", "pixel classes" or "image"."""
+        return self._task.targets
+
+    @property
     def _task(self) -> tasks.Task:
         return tasks.get(self.task)
 
