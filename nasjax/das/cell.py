@@ -43,7 +43,7 @@ def apply_cell(
             raise InputError("the genotype belongs to another cell than config; do: leave config out")
         weights, own, used = chosen.arrays()
         return mixture(images, jnp.asarray(weights, images.dtype), jnp.asarray(own, images.dtype),
-                       config=chosen.config, gain=float(chosen.config.path_gain(used.any(-1))), used=used,
+                       config=chosen.config, gain=float(chosen.config.path_gain(kept=used.any(-1))), used=used,
                        key=key)  # fmt: skip
     if config is None or magnitudes is None:
         raise InputError("alpha alone does not say what the cell is; do: give config and magnitudes, too")

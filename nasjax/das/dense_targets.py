@@ -69,7 +69,7 @@ def unwarp(genotype: Genotype, logits: Array) -> Array:
     if logits.ndim != 5 or logits.shape[1] != config.num_frames:
         raise InputError(f"logits {logits.shape}; allowed: [batch, {config.num_frames}, height, width, classes]")
     kept = genotype.arrays()[2].any(-1)
-    gain = float(DASConfig(num_nodes=config.num_nodes, num_inputs=config.num_inputs).path_gain(kept))
+    gain = float(DASConfig(num_nodes=config.num_nodes, num_inputs=config.num_inputs).path_gain(kept=kept))
     frames = []
     for t, level in enumerate(config.levels):
         states: list[Array | None] = [None] * (config.num_inputs + config.num_nodes)

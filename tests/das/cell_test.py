@@ -97,8 +97,8 @@ def test_gain_counts_the_paths_that_are_kept():
     config = DASConfig()
     kept = np.zeros(14, bool)
     kept[[config.edges.index(e) for e in ((3, 4), (3, 0), (2, 1), (2, 0))]] = True  # node 2 -> node 3, input -> both
-    assert config.path_gain(kept) == 3
-    np.testing.assert_array_equal(config.path_gain(np.stack([kept, np.ones(14, bool)])), [3, 16])
+    assert config.path_gain(kept=kept) == 3
+    np.testing.assert_array_equal(config.path_gain(kept=np.stack([kept, np.ones(14, bool)])), [3, 16])
 
 
 @pytest.mark.parametrize("gain", ["paths", "reference"])
@@ -196,7 +196,7 @@ def test_genotype_leaves_out_what_it_does_not_use(images, small):
     drawn = genotypes.random_genotype(jax.random.key(1), SMALL, magnitudes)
     one_hot, own, used = drawn.arrays()
     assert used.sum() == len(drawn.genes) == 4
-    share = SMALL.path_gain() / SMALL.path_gain(used.any(-1))
+    share = SMALL.path_gain() / SMALL.path_gain(kept=used.any(-1))
     whole = np.asarray(small(images, one_hot, own)) * share
     np.testing.assert_allclose(compiled(lambda x: apply_cell(drawn, x), images)(images), whole, atol=1e-5)
 
