@@ -213,8 +213,8 @@ def _general(
 ) -> Array:
     """Output of one cell of any operations: float [levels, batch, height, width, channels]."""
     needed = np.ones(weights.shape, bool) if used is None else np.asarray(used, bool)
-    how = {"interpolation": config.interpolation, "fill": config.fill, "whole_pixels": config.whole_pixels,
-           "mean": config.mean, "std": config.std, "precision": config.precision}  # fmt: skip
+    names = ("interpolation", "fill", "whole_pixels", "mean", "std", "precision")
+    how: dict[str, Any] = {name: getattr(config, name) for name in names}
     shape = inputs[0].shape[-4:]
     levels = []
     for place, level in enumerate(config.moved):

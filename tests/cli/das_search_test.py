@@ -1,9 +1,7 @@
 """launch.das_search as people run it: results, resume, bad input."""
 
-import functools
 import json
 
-import jax
 import numpy as np
 import pytest
 from flax import linen as nn
@@ -12,8 +10,7 @@ from PIL import Image
 from nasjax import das
 from nasjax.cli import common, das_search
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True,
-         "xla_cpu_use_fusion_emitters": False}  # fmt: skip
+pytestmark = pytest.mark.usefixtures("quick_jit")
 TINY = ("--num_images=20", "--image_size=8", "--batch_size=5", "--preset=single_edge", "--frames=2", "--epochs=1",
         "--ops=identity,rotate", "--shown=2")  # fmt: skip
 
@@ -29,7 +26,6 @@ class Tiny(nn.Module):
 @pytest.fixture(scope="module", autouse=True)
 def tiny_network():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=QUICK))
         patch.setattr(das_search, "make_network", lambda config, classes: das.linen_network(Tiny(), name="tiny"))
         yield
 
