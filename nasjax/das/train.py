@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +16,13 @@ from nasjax.das.genotype import Genotype
 from nasjax.das.loop import Fitted, Progress, Task, fit
 from nasjax.das.temporal import TemporalConfig
 from nasjax.das.variants import Variant, make_variant
+from nasjax.data import stream
 from nasjax.data.augment import AugmentConfig, as_unit, augment, prepare
+from nasjax.data.dataset import Dataset
 from nasjax.training.config import TrainConfig
 from nasjax.training.optimizers import transformation
 from nasjax.training.schedules import learning_rate
 from nasjax.types import Array, InputError, PyTree, Variables
-
-if TYPE_CHECKING:
-    from nasjax.data.dataset import Dataset
 
 SMALL_IMAGE = 64  # images up to this size get the stem of CIFAR
 
@@ -235,8 +234,6 @@ class ImageFeed:
         Yields:
           uint8 or float [batch, height, width, channels] and int32 [batch].
         """
-        from nasjax.data import stream
-
         with stream.prefetch(stream.batches(self._train, self._batch, seed=self._seed, epoch=epoch)) as ahead:
             yield from ahead
 
@@ -246,8 +243,6 @@ class ImageFeed:
         Yields:
           As ``train``, and float32 [batch], 0 where an image fills up the last batch.
         """
-        from nasjax.data import stream
-
         for batch, weights in stream.in_order(self._test, self._batch):
             yield np.asarray(batch.images), np.asarray(batch.labels), weights
 
