@@ -245,7 +245,8 @@ def _one(key: Array, image: Array, config: AugmentConfig) -> Array:
 
 def _crop(key: Array, image: Array, padding: int) -> Array:
     """A crop of the image's own size from the image within a frame of zeros."""
-    row, column = jax.random.randint(key, (2,), 0, 2 * padding + 1)
+    units = augment_mix.units_of(key, (2,), image.dtype)
+    row, column = jnp.floor(units * (2 * padding + 1)).astype(jnp.int32)
     framed = jnp.pad(image, ((padding, padding), (padding, padding), (0, 0)))
     return jax.lax.dynamic_slice(framed, (row, column, 0), image.shape)
 

@@ -9,6 +9,7 @@ import numpy as np
 from nasjax.types import Array
 
 ATTEMPTS = 10  # draws of a box that should fit into the image, as torchvision and timm do
+BOX = 2 * ATTEMPTS + 2  # uniform numbers that a box takes
 
 
 def cutout(key: Array, image: Array, side: int) -> Array:
@@ -23,9 +24,9 @@ def cutout(key: Array, image: Array, side: int) -> Array:
       image of the same shape and dtype.
     """
     height, width, _ = image.shape
-    row_key, column_key = jax.random.split(key)
-    row = jax.random.randint(row_key, (), 0, height) - side // 2
-    column = jax.random.randint(column_key, (), 0, width) - side // 2
+    units = units_of(key, (2,), image.dtype)
+    row = _whole(units[0] * height) - side // 2
+    column = _whole(units[1] * width) - side // 2
     return jnp.where(_box(image, row, column, side, side)[..., None], 0, image)
 
 
@@ -52,10 +53,13 @@ def random_erasing(
       image of the same shape and dtype; unchanged where none of ten drawn rectangles fits.
     """
     height, width, _ = image.shape
-    apply_key, box_key, fill_key = jax.random.split(key, 3)
-    row, column, tall, broad, found = _random_box(box_key, image, area, ratio, largest=(height - 1, width - 1))
-    erased = _box(image, row, column, tall, broad) & found & jax.random.bernoulli(apply_key, probability)
-    new = jax.random.normal(fill_key, image.shape, image.dtype) if noise else jnp.zeros_like(image)
+    box_key, fill_key = jax.random.split(key)
+    units = units_of(box_key, (BOX + 1,), image.dtype)
+    row, column, tall, broad, found = _random_box(units, image, area, ratio, largest=(height - 1, width - 1))
+    erased = _box(image, row, column, tall, broad) & found & (units[BOX] < probability)
+    new = jnp.zeros_like(image)
+    if noise:
+        new = jax.random.normal(fill_key, image.shape, jnp.float32).astype(image.dtype)
     return jnp.where(erased[..., None], new, image)
 
 
@@ -77,7 +81,8 @@ def resized_crop(
     """
     height, width, channels = image.shape
     inverse = (1 / ratio[1], 1 / ratio[0])
-    row, column, tall, broad, found = _random_box(key, image, area, inverse, largest=(height, width))
+    units = units_of(key, (BOX,), image.dtype)
+    row, column, tall, broad, found = _random_box(units, image, area, inverse, largest=(height, width))
     shape = width / height
     whole_tall = height if shape >= ratio[0] else round(width / ratio[0])
     whole_broad = width if shape <= ratio[1] else round(height * ratio[1])
@@ -122,11 +127,12 @@ def mix(
     Returns:
       images and labels of the same shapes.
     """
-    apply_key, which_key, up_key, cut_key, box_key = jax.random.split(key, 5)
+    unit_key, up_key, cut_key = jax.random.split(key, 3)
+    units = units_of(unit_key, (4,), images.dtype)
     other = partners(images.shape[0])
-    applied = jax.random.bernoulli(apply_key, probability)
+    applied = units[0] < probability
     blended, pasted, share = images, images, jnp.ones((), images.dtype)
-    cutting = jnp.asarray(cutmix > 0) if not mixup or not cutmix else jax.random.bernoulli(which_key, switch)
+    cutting = jnp.asarray(cutmix > 0) if not mixup or not cutmix else units[1] < switch
     if mixup:
         kept = _beta(up_key, mixup, images.dtype)
         blended = kept * images + (1 - kept) * images[other]
@@ -134,10 +140,8 @@ def mix(
     if cutmix:
         height, width = images.shape[1:3]
         edge = jnp.sqrt(1 - _beta(cut_key, cutmix, images.dtype))
-        tall, broad = (jnp.floor(edge * side).astype(jnp.int32) for side in (height, width))
-        centres = jax.random.uniform(box_key, (2,), images.dtype)
-        row = jnp.floor(centres[0] * height).astype(jnp.int32) - tall // 2
-        column = jnp.floor(centres[1] * width).astype(jnp.int32) - broad // 2
+        tall, broad = _whole(edge * height), _whole(edge * width)
+        row, column = _whole(units[2] * height) - tall // 2, _whole(units[3] * width) - broad // 2
         # The published rectangle spans half a side to both sides of its centre.
         inside = _box(images[0], row, column, tall // 2 * 2, broad // 2 * 2)
         pasted = jnp.where(inside[None, :, :, None], images[other], images)
@@ -148,11 +152,25 @@ def mix(
     return jnp.where(applied, mixed, images), jnp.where(applied, soft, labels)
 
 
+def units_of(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+    """Uniform numbers in 0..1, the same in every precision."""
+    return jax.random.uniform(key, shape, jnp.float32).astype(dtype)
+
+
 def _beta(key: Array, alpha: float, dtype: jnp.dtype) -> Array:
     """A draw of Beta(alpha, alpha)."""
-    if alpha == 1:
-        return jax.random.uniform(key, (), dtype)
-    return jax.random.beta(key, alpha, alpha, (), dtype)
+    if alpha > 1:
+        return jax.random.beta(key, alpha, alpha, (), jnp.float32).astype(dtype)
+    # Joehnk's rejection: at least half of the draws are kept, so one of 64 is, and no loop need be compiled.
+    x, y = units_of(key, (2, 64), dtype) ** (1 / alpha)
+    kept = (x + y <= 1) & (x + y > 0)
+    first = jnp.argmax(kept)
+    return jnp.where(kept[first], x[first] / (x[first] + y[first]), 0.5)
+
+
+def _whole(value: Array) -> Array:
+    """The whole part: int32."""
+    return jnp.floor(value).astype(jnp.int32)
 
 
 def _box(image: Array, row: Array, column: Array, tall: Array | int, broad: Array | int) -> Array:
@@ -162,25 +180,23 @@ def _box(image: Array, row: Array, column: Array, tall: Array | int, broad: Arra
 
 
 def _random_box(
-    key: Array, image: Array, area: tuple[float, float], ratio: tuple[float, float], *, largest: tuple[int, int]
+    units: Array, image: Array, area: tuple[float, float], ratio: tuple[float, float], *, largest: tuple[int, int]
 ) -> tuple[Array, Array, Array, Array, Array]:
     """The first of ten rectangles that is at most ``largest``: row, column, height, width, whether there is one.
 
-    ``ratio`` is that of height to width.
+    ``units`` are ``BOX`` uniform numbers, ``ratio`` is that of height to width.
     """
     height, width, _ = image.shape
-    area_key, ratio_key, place_key = jax.random.split(key, 3)
-    target = height * width * jax.random.uniform(area_key, (ATTEMPTS,), image.dtype, area[0], area[1])
-    logs = np.log(ratio)
-    aspect = jnp.exp(jax.random.uniform(ratio_key, (ATTEMPTS,), image.dtype, logs[0], logs[1]))
+    target = height * width * (area[0] + (area[1] - area[0]) * units[:ATTEMPTS])
+    logs = [float(value) for value in np.log(ratio)]
+    aspect = jnp.exp(logs[0] + (logs[1] - logs[0]) * units[ATTEMPTS : 2 * ATTEMPTS])
     talls = jnp.round(jnp.sqrt(target * aspect)).astype(jnp.int32)
     broads = jnp.round(jnp.sqrt(target / aspect)).astype(jnp.int32)
     fits = (talls > 0) & (broads > 0) & (talls <= largest[0]) & (broads <= largest[1])
     first = jnp.argmax(fits)
     tall, broad = talls[first], broads[first]
-    place = jax.random.uniform(place_key, (2,), image.dtype)
-    row = jnp.floor(place[0] * (height - tall + 1)).astype(jnp.int32)
-    column = jnp.floor(place[1] * (width - broad + 1)).astype(jnp.int32)
+    row = _whole(units[2 * ATTEMPTS] * (height - tall + 1))
+    column = _whole(units[2 * ATTEMPTS + 1] * (width - broad + 1))
     return row, column, tall, broad, fits.any()
 
 

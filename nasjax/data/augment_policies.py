@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from nasjax.data import augment_ops
+from nasjax.data.augment_mix import units_of
 from nasjax.data.augment_ops import NUMBER, OPS
 from nasjax.types import Array
 
@@ -112,15 +113,14 @@ def rand_augment(
       image of the same shape and dtype.
     """
 
-    def draw(key: Array) -> tuple[Array, Array]:
-        which, how, sign, apply = jax.random.split(key, 4)
-        op = jnp.asarray([NUMBER[name] for name in ops], jnp.int32)[jax.random.randint(which, (), 0, len(ops))]
+    def draw(units: Array) -> tuple[Array, Array]:
+        op = choose(units[0], ops)
         level = jnp.asarray(magnitude, image.dtype)
         if deviation:
-            level = jnp.clip(level + deviation * jax.random.normal(how, (), image.dtype), 0, MAXIMUM)
-        amount = value(op, level / MAXIMUM, _sign(sign, image), STANDARD, increasing=increasing)
+            level = jnp.clip(level + deviation * jax.scipy.special.ndtri(units[1]), 0, MAXIMUM)
+        amount = value(op, level / MAXIMUM, _sign(units[2]), STANDARD, increasing=increasing)
         if probability < 1:
-            op = jnp.where(jax.random.bernoulli(apply, probability), op, NUMBER["identity"])
+            op = jnp.where(units[3] < probability, op, NUMBER["identity"])
         return op, amount
 
     return _chain(key, image, number, draw, ops=ops, interpolation=interpolation, fill=fill)
@@ -142,13 +142,10 @@ def trivial_augment(
     """
     ranges = wide(*image.shape[:2])
 
-    def draw(key: Array) -> tuple[Array, Array]:
-        which, how, sign = jax.random.split(key, 3)
-        op = jnp.asarray([NUMBER[name] for name in PAPER_OPS], jnp.int32)[
-            jax.random.randint(which, (), 0, len(PAPER_OPS))
-        ]
-        share = jax.random.randint(how, (), 0, BINS).astype(image.dtype) / (BINS - 1)
-        return op, value(op, share, _sign(sign, image), ranges)
+    def draw(units: Array) -> tuple[Array, Array]:
+        op = choose(units[0], PAPER_OPS)
+        share = jnp.floor(units[1] * BINS) / (BINS - 1)
+        return op, value(op, share, _sign(units[2]), ranges)
 
     return _chain(key, image, 1, draw, ops=PAPER_OPS, interpolation=interpolation, fill=fill)
 
@@ -166,9 +163,8 @@ def color_jitter(key: Array, image: Array, strengths: tuple[float, ...]) -> Arra
       image of the same shape and dtype.
     """
     names = ("brightness", "contrast", "color")
-    order_key, amount_key = jax.random.split(key)
-    order = jax.random.permutation(order_key, len(strengths))
-    units = jax.random.uniform(amount_key, (len(strengths),), image.dtype)
+    units, places = units_of(key, (2, len(strengths)), image.dtype)
+    order = jnp.argsort(places)
     low = [max(0.0, 1 - s) for s in strengths[:3]] + [-s for s in strengths[3:]]
     high = [1 + s for s in strengths[:3]] + list(strengths[3:])
     low, high = jnp.asarray(low, image.dtype), jnp.asarray(high, image.dtype)
@@ -184,9 +180,15 @@ def color_jitter(key: Array, image: Array, strengths: tuple[float, ...]) -> Arra
     return lax.scan(step, image, order)[0]
 
 
-def _sign(key: Array, image: Array) -> Array:
-    """1 or -1, of the dtype of the image."""
-    return jnp.where(jax.random.bernoulli(key), 1, -1).astype(image.dtype)
+def choose(unit: Array, ops: tuple[str, ...]) -> Array:
+    """One of some operations, each as likely: int32 [], a number of ``augment_ops.OPS``."""
+    numbers = jnp.asarray([NUMBER[name] for name in ops], jnp.int32)
+    return numbers[jnp.floor(unit * len(ops)).astype(jnp.int32)]
+
+
+def _sign(unit: Array) -> Array:
+    """1 or -1."""
+    return jnp.where(unit < 0.5, 1, -1).astype(unit.dtype)
 
 
 def _chain(
@@ -201,8 +203,8 @@ def _chain(
 ) -> Array:
     """Operations one after the other, one traced program for all of them."""
 
-    def step(image: Array, key: Array) -> tuple[Array, None]:
-        op, amount = draw(key)
+    def step(image: Array, units: Array) -> tuple[Array, None]:
+        op, amount = draw(units)
         return augment_ops.apply(image, op, amount, ops=ops, interpolation=interpolation, fill=fill), None
 
-    return lax.scan(step, image, jax.random.split(key, number))[0]
+    return lax.scan(step, image, units_of(key, (number, 4), image.dtype))[0]

@@ -123,17 +123,45 @@ def read(files: Sequence[pathlib.Path], image_size: int | None) -> np.ndarray:
     """
     images: list[np.ndarray] = []
     for file in files:
-        try:
-            with Image.open(file) as opened:
-                pixels = np.asarray(opened.convert("RGB"))
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise InputError(f"'{file}' cannot be read as an image ({error}); do: remove or repair it") from error
-        if image_size is not None:
-            pixels = resize(pixels[None], image_size)[0]
-        if images and pixels.shape != images[0].shape:
+        pixels = read_pixels(file, mode="RGB")
+        images.append(pixels if image_size is None else resize(pixels[None], image_size)[0])
+        check_sizes([images[0], images[-1]], [files[0], file])
+    return np.stack(images)
+
+
+def read_pixels(file: pathlib.Path, *, mode: str | None) -> np.ndarray:
+    """Decodes an image file.
+
+    Args:
+      file: path.
+      mode: of PIL that it is converted to; as it is by default, palette images as numbers of the palette.
+
+    Returns:
+      Pixels [height, width] or [height, width, channels].
+
+    Raises:
+      InputError: the file is no image, or damaged.
+    """
+    try:
+        with Image.open(file) as opened:
+            return np.asarray(opened if mode is None else opened.convert(mode))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"'{file}' cannot be read as an image ({error}); do: remove or repair it") from error
+
+
+def check_sizes(images: Sequence[np.ndarray], files: Sequence[pathlib.Path]) -> None:
+    """Refuses images that are not all of one size.
+
+    Args:
+      images: an array [height, width, channels] a file.
+      files: their files, for the message.
+
+    Raises:
+      InputError: one has another size than the first.
+    """
+    for file, pixels in zip(files, images, strict=True):
+        if pixels.shape != images[0].shape:
             raise InputError(
                 f"'{file}' is {pixels.shape[0]} x {pixels.shape[1]}, but '{files[0]}' is {images[0].shape[0]} x "
                 f"{images[0].shape[1]}; allowed: one size; do: give image_size=N to cut and resize them"
             )
-        images.append(pixels)
-    return np.stack(images)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.resources
 import pathlib
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from nasjax.data import checks, folders, noise
+from nasjax.data import checks, folders, noise, npz, tfds
 from nasjax.data.batches import Batches
 from nasjax.types import InputError
 
-KINDS = ("photos", "npz:FILE[#split]", "folder:DIR", "noise[:alpha=2.0]")
+KINDS = ("photos", "npz:FILE[#split]", "folder:DIR", "tfds:NAME[#split]", "noise[:alpha=2.0]")
 
 
 def load(
@@ -43,6 +40,8 @@ def load(
       [n, height, width, channels], integer labels [n]), optionally ``class_names``. Without a split: ``x``,
       else ``train``, else the only one there is.
     - ``folder:DIR``: one sub-directory a class, image files within, read as RGB.
+    - ``tfds:NAME``, ``tfds:DIR``: a data set that tensorflow-datasets prepared as ArrayRecord, see
+      :mod:`nasjax.data.tfds`; split ``train`` by default.
     - ``noise``, ``noise:alpha=2.5:classes=10``: random images of power spectrum 1/f^alpha with random labels.
 
     A relative path that does not exist is looked for below ``$NASJAX_DATA``.
@@ -66,7 +65,7 @@ def load(
     Raises:
       InputError: if the source is unknown or anything about its content or the options is wrong.
     """
-    kind, argument, split = _parse(source, split)
+    kind, argument, split = parse(source, split)
     options = {
         "batch_size": checks.count(batch_size, "batch_size"),
         "num_batches": checks.count(num_batches, "num_batches"),
@@ -82,23 +81,30 @@ def load(
     return _LOADERS[kind](argument, split, options)
 
 
-def _parse(source: str, split: str | None) -> tuple[str, str, str | None]:
-    """Takes a source apart: kind, argument, split."""
+def parse(source: str, split: str | None) -> tuple[str, str, str | None]:
+    """Takes a source apart.
+
+    Args:
+      source: see :func:`load`.
+      split: same as ``#SPLIT``.
+
+    Returns:
+      kind, argument, split.
+
+    Raises:
+      InputError: an unknown kind, two splits, or no path where one is needed.
+    """
     if not isinstance(source, str):
         raise InputError(f"source {source!r} is no text; allowed: {', '.join(KINDS)}; do: use Batches.from_arrays")
     kind, _, argument = source.partition(":")
     head, mark, tail = source.rpartition("#")
     # A '#' may also belong to a file name; then it names no split.
-    if mark and re.fullmatch(r"\w+", tail) and not (kind in ("npz", "folder") and pathlib.Path(argument).exists()):
+    form = r"[\w\[\]:%+]+" if kind == "tfds" else r"\w+"  # tfds has splits such as train[:80%]
+    if mark and re.fullmatch(form, tail) and not (kind in ("npz", "folder") and pathlib.Path(argument).exists()):
         if split is not None and split != tail:
             raise InputError(f"source '{source}' and split='{split}' disagree; do: give the split once")
         split = tail
         kind, _, argument = head.partition(":")
-    if kind == "tfds":
-        raise InputError(
-            f"'{source}': tfds sources are not part of this version; allowed: {', '.join(KINDS)}; "
-            "do: save the images as .npz (arrays x, y) and use npz:FILE"
-        )
     if kind not in _LOADERS:
         near = difflib.get_close_matches(kind.lower(), _LOADERS, n=1)
         advice = f"did you mean '{near[0]}'?" if near else "choose one of them"
@@ -106,98 +112,80 @@ def _parse(source: str, split: str | None) -> tuple[str, str, str | None]:
         if path.is_dir() or path.suffix == ".npz":
             advice = f"write '{'folder' if path.is_dir() else 'npz'}:{source}'"
         raise InputError(f"unknown image source '{source}'; allowed: {', '.join(KINDS)}; do: {advice}")
-    if kind in ("npz", "folder") and not argument:
-        raise InputError(f"'{source}' names no path; allowed: {kind}:PATH; do: add the path after the colon")
+    if kind in ("npz", "folder", "tfds") and not argument:
+        what = "name" if kind == "tfds" else "path"
+        raise InputError(f"'{source}' names no {what}; allowed: {kind}:{what.upper()}; do: add it after the colon")
     return kind, argument, split
 
 
 def _photos(argument: str, split: str | None, options: dict[str, Any]) -> Batches:
     """The built-in photographs."""
-    if argument:
-        raise InputError(f"'photos:{argument}': photos has no options; allowed: photos, photos#test; do: leave it out")
-    asset = importlib.resources.files("nasjax.data") / "assets" / "photos.npz"
-    with importlib.resources.as_file(asset) as path:
+    with photos(argument) as path:
         return _from_npz(path, split, options)
 
 
 def _npz(argument: str, split: str | None, options: dict[str, Any]) -> Batches:
     """A user's .npz file."""
-    path = checks.existing_path(argument)
-    if path.is_dir():
-        raise InputError(f"'{path}' is a directory; allowed: an .npz file; do: write 'folder:{argument}' for images")
-    return _from_npz(path, split, options)
+    return _from_npz(npz.find(argument), split, options)
 
 
 def _from_npz(path: pathlib.Path, split: str | None, options: dict[str, Any]) -> Batches:
     """Batches of the arrays in an .npz file."""
-    if not zipfile.is_zipfile(path):
-        raise InputError(
-            f"'{path}' is no .npz file, or is damaged; allowed: what numpy.savez writes; "
-            "do: numpy.savez(file, x=images, y=labels)"
-        )
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"'{path}' holds one array and no names; do: numpy.savez(file, x=images, y=labels)")
-            keys = set(file.files)
-            ending = _choose_split(keys, split, path)
-            images = file["x" + ending]
-            labels = file["y" + ending] if "y" + ending in keys else None
-            names = [str(name) for name in np.atleast_1d(file["class_names"])] if "class_names" in keys else []
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"'{path}' cannot be read ({error}); allowed: numeric arrays without Python objects; do: write it again"
-        ) from error
-    if labels is None:
-        raise InputError(
-            f"'{path}' has no labels: array 'y{ending}' is missing (there are: {', '.join(sorted(keys))}); "
-            f"do: add y{ending}, one integer an image"
-        )
-    if names and len(names) == len(labels) and labels.ndim == 1 and int(np.max(labels, initial=0)) >= len(names):
-        names = []  # a name an image, not a name a class
+    images, labels, names = npz.read(path, split)
     return Batches.from_arrays(images, labels, class_names=names, **options)
-
-
-def _choose_split(keys: set[str], split: str | None, path: pathlib.Path) -> str:
-    """What follows x and y in the names of the arrays to take."""
-    splits = sorted(key[2:] for key in keys if key.startswith("x_"))
-    if split is None:
-        if "x" in keys:
-            return ""
-        if "train" in splits or len(splits) == 1:
-            return "_train" if "train" in splits else f"_{splits[0]}"
-        if splits:
-            raise InputError(f"'{path}' has several splits: {', '.join(splits)}; do: choose one as npz:FILE#SPLIT")
-        raise InputError(
-            f"'{path}' has no images: found {', '.join(sorted(keys)) or 'nothing'}; allowed: x and y, or x_train and "
-            "y_train, x_test and y_test; do: rename the arrays"
-        )
-    if split not in splits:
-        have = ", ".join(splits) or ("x and y, without a split" if "x" in keys else "none")
-        raise InputError(f"'{path}' has no split '{split}'; allowed: {have}; do: choose another split")
-    return f"_{split}"
 
 
 def _folder(argument: str, split: str | None, options: dict[str, Any]) -> Batches:
     """A directory with one sub-directory a class."""
-    path = checks.existing_path(argument)
-    if split is not None:
-        path = checks.existing_path(path / split)
-    return folders.load(path, **options)
+    return folders.load(folder(argument, split), **options)
 
 
 def _noise(argument: str, split: str | None, options: dict[str, Any]) -> Batches:
     """Random images."""
-    if split is not None:
-        raise InputError(f"noise has no split '{split}'; allowed: none; do: leave it out, or change the seed")
+    no_split("noise", split)
     return noise.load(argument, **options)
+
+
+def _tfds(argument: str, split: str | None, options: dict[str, Any]) -> Batches:
+    """A data set of tensorflow-datasets."""
+    return tfds.load(argument, split, **options)
+
+
+def photos(argument: str) -> contextlib.AbstractContextManager[pathlib.Path]:
+    """The .npz file of the built-in photographs, as long as the context lasts.
+
+    Raises:
+      InputError: there are options; photos has none.
+    """
+    if argument:
+        raise InputError(f"'photos:{argument}': photos has no options; allowed: photos, photos#test; do: leave it out")
+    return importlib.resources.as_file(importlib.resources.files("nasjax.data") / "assets" / "photos.npz")
+
+
+def folder(argument: str, split: str | None) -> pathlib.Path:
+    """The directory of a folder source.
+
+    Raises:
+      InputError: it does not exist.
+    """
+    path = checks.existing_path(argument)
+    return path if split is None else checks.existing_path(path / split)
+
+
+def no_split(kind: str, split: str | None) -> None:
+    """Refuses a split where there is none.
+
+    Raises:
+      InputError: a split is given.
+    """
+    if split is not None:
+        raise InputError(f"{kind} has no split '{split}'; allowed: none; do: leave it out, or change the seed")
 
 
 _LOADERS: dict[str, Callable[[str, str | None, dict[str, Any]], Batches]] = {
     "photos": _photos,
     "npz": _npz,
     "folder": _folder,
+    "tfds": _tfds,
     "noise": _noise,
 }

@@ -11,9 +11,9 @@ from nasjax.data import augment_mix
 KEYS = jax.random.split(jax.random.key(0), 200)
 
 
-def test_cutout_is_a_square_that_the_border_cuts():
+def test_cutout_is_a_square_that_the_border_cuts(quick):
     image = jnp.ones((9, 9, 2))
-    holes = 1 - np.asarray(jax.vmap(lambda key: augment_mix.cutout(key, image, 4))(KEYS))
+    holes = 1 - np.asarray(quick(jax.vmap(lambda key: augment_mix.cutout(key, image, 4)), KEYS))
     assert set(np.unique(holes)) == {0, 1}
     assert (holes[..., 0] == holes[..., 1]).all()
     tall, broad = holes[..., 0].any(2).sum(1), holes[..., 0].any(1).sum(1)
@@ -25,10 +25,10 @@ def test_cutout_is_a_square_that_the_border_cuts():
 
 
 @pytest.mark.parametrize("noise", [True, False])
-def test_random_erasing(noise):
+def test_random_erasing(quick, noise):
     image = jnp.full((12, 16, 2), 9.0)
     options = {"probability": 0.6, "area": (0.05, 0.3), "ratio": (0.5, 2.0), "noise": noise}
-    out = np.asarray(jax.vmap(lambda key: augment_mix.random_erasing(key, image, **options))(KEYS))
+    out = np.asarray(quick(jax.vmap(lambda key: augment_mix.random_erasing(key, image, **options)), KEYS))
     erased = (out != 9).any(-1)
     touched = erased.any((1, 2))
     assert 0.45 < touched.mean() < 0.75
@@ -43,40 +43,42 @@ def test_random_erasing(noise):
         assert not values.any()
 
 
-def test_erasing_that_never_fits_does_nothing():
+def test_erasing_that_never_fits_does_nothing(quick):
     image = jnp.ones((4, 4, 1))
     options = {"probability": 1.0, "area": (1.0, 1.0), "ratio": (1.0, 1.0), "noise": False}
-    np.testing.assert_array_equal(augment_mix.random_erasing(jax.random.key(0), image, **options), image)
+    out = quick(lambda key: augment_mix.random_erasing(key, image, **options), KEYS[0])
+    np.testing.assert_array_equal(out, image)
 
 
-def test_crop_of_everything_is_a_smoothed_resize():
+def test_crop_of_everything_is_a_smoothed_resize(quick):
     image = np.random.default_rng(0).random((12, 12, 1)).astype(np.float32)
     options = {"size": (5, 5), "area": (1.0, 1.0), "ratio": (1.0, 1.0)}
-    found = augment_mix.resized_crop(jax.random.key(0), jnp.asarray(image), **options)
+    found = quick(lambda key: augment_mix.resized_crop(key, jnp.asarray(image), **options), KEYS[0])
     expected = Image.fromarray(image[..., 0]).resize((5, 5), Image.Resampling.BILINEAR)
     np.testing.assert_allclose(found[..., 0], np.asarray(expected), atol=1e-5)
 
 
-def test_crops_are_of_the_area_they_say():
+def test_crops_are_of_the_area_they_say(quick):
     """An image whose pixel values are its coordinates shows where a crop lies."""
     size = 32
     grid = np.stack(np.mgrid[:size, :size], -1).astype(np.float32) + 0.5
     options = {"size": (4, 4), "area": (0.25, 0.5), "ratio": (0.75, 4 / 3)}
-    out = jax.vmap(lambda key: augment_mix.resized_crop(key, jnp.asarray(grid), **options))(KEYS)
+    out = quick(jax.vmap(lambda key: augment_mix.resized_crop(key, jnp.asarray(grid), **options)), KEYS)
     tall, broad = (
         np.asarray(out[:, 3, 0, 0] - out[:, 0, 0, 0]) * 4 / 3,
         np.asarray(out[:, 0, 3, 1] - out[:, 0, 0, 1]) * 4 / 3,
     )
     areas = tall * broad / size**2
-    assert areas.min() > 0.22 and areas.max() < 0.53 and areas.std() > 0.05
+    # Sides are rounded to whole pixels, and where a crop shrinks, its outermost values lean inwards.
+    assert areas.min() > 0.2 and areas.max() < 0.53 and areas.std() > 0.05
     assert (broad / tall).min() > 0.65 and (broad / tall).max() < 1.5
     assert np.asarray(out).min() > 0 and np.asarray(out).max() < size
 
 
-def test_a_crop_that_never_fits_takes_the_centre():
+def test_a_crop_that_never_fits_takes_the_centre(quick):
     grid = np.stack(np.mgrid[:8, :16], -1).astype(np.float32) + 0.5
     options = {"size": (8, 8), "area": (1.0, 1.0), "ratio": (1.0, 1.0)}
-    out = augment_mix.resized_crop(jax.random.key(0), jnp.asarray(grid), **options)
+    out = quick(lambda key: augment_mix.resized_crop(key, jnp.asarray(grid), **options), KEYS[0])
     np.testing.assert_allclose(out, grid[:, 4:12], atol=1e-5)
 
 
@@ -91,12 +93,12 @@ OFF = {"mixup": 0.0, "cutmix": 0.0, "probability": 1.0, "switch": 0.5}
 
 
 @pytest.fixture(scope="module")
-def mixed():
+def mixed(quick):
     """Images whose value is their number, and what mixing makes of them under many keys."""
 
     def run(**options):
         images = jnp.broadcast_to(jnp.arange(4.0).reshape(4, 1, 1, 1), (4, 8, 8, 1))
-        return jax.vmap(lambda key: augment_mix.mix(key, images, jnp.eye(4), **(OFF | options)))(KEYS)
+        return quick(jax.vmap(lambda key: augment_mix.mix(key, images, jnp.eye(4), **(OFF | options))), KEYS)
 
     return run
 
@@ -116,7 +118,8 @@ def test_cutmix_labels_are_areas(mixed):
     np.testing.assert_allclose((images[:, 0] == 0).mean((1, 2, 3)), labels[:, 0, 0], atol=1e-6)
     pasted = images[:, 0, :, :, 0] == 1
     np.testing.assert_array_equal(pasted.sum((1, 2)), pasted.any(1).sum(1) * pasted.any(2).sum(1))
-    assert labels[:, 0, 0].min() < 0.2 and labels[:, 0, 0].max() == 1
+    kept = labels[:, 0, 0]
+    assert kept.min() < 0.5 and kept.max() == 1 and 0.6 < kept.mean() < 0.95
 
 
 def test_switch_and_probability(mixed):

@@ -49,7 +49,7 @@ def test_operations_are_the_published_ones():
 
 
 @pytest.fixture
-def drawn(monkeypatch):
+def drawn(monkeypatch, quick):
     """Which operations a policy draws, and with what value, without applying them."""
 
     def draw(policy, number=400):
@@ -60,7 +60,7 @@ def drawn(monkeypatch):
                 )
             )  # fmt: skip
             image = jnp.zeros((2, 32, 1))
-            out = jax.vmap(lambda key: policy(key, image))(jax.random.split(jax.random.key(0), number))
+            out = quick(jax.vmap(lambda key: policy(key, image)), jax.random.split(jax.random.key(0), number))
         return np.asarray(out[:, 0, 0, 0]).astype(int), np.asarray(out[:, 1, 0, 0])
 
     return draw
@@ -92,11 +92,15 @@ def test_trivial_augment_draws_all_magnitudes(drawn):
     assert set(ops) == {NUMBER[name] for name in PAPER_OPS}
 
 
-def test_color_jitter_has_the_factors_it_says():
+def test_color_jitter_has_the_factors_it_says(quick):
     image = jnp.asarray(np.random.default_rng(0).random((5, 5, 3)) * 0.5 + 0.1, jnp.float32)
-    run = jax.jit(augment_policies.color_jitter, static_argnums=2)
-    np.testing.assert_allclose(run(jax.random.key(0), image, (0.0, 0.0, 0.0, 0.0)), image, atol=1e-6)
-    only = [run(jax.random.key(i), image, (0.4, 0.0, 0.0, 0.0)) for i in range(20)]
+    keys = jax.random.split(jax.random.key(0), 20)
+
+    def run(*strengths):
+        return quick(jax.vmap(lambda key: augment_policies.color_jitter(key, image, strengths)), keys)
+
+    np.testing.assert_allclose(run(0.0, 0.0, 0.0, 0.0), np.broadcast_to(image, (20, 5, 5, 3)), atol=1e-6)
+    only = run(0.4, 0.0, 0.0)
     factors = [float((out / image).mean()) for out in only]
     assert 0.6 <= min(factors) < 0.75 and 1.25 < max(factors) <= 1.4
     np.testing.assert_allclose(only[0], image * factors[0], atol=1e-5)

@@ -1,7 +1,5 @@
 """Augmentation of batches: keys, places, shapes, normalisation and what configurations refuse."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,8 +26,18 @@ LABELS = np.eye(6, dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
-def run():
-    return functools.partial(jax.jit(augment, static_argnames="config"))
+def run(quick):
+    """`augment` under a configuration, as one program."""
+    programs = {}
+
+    def call(key, images, labels, config, indices=None):
+        indices = np.arange(len(images), dtype=np.int32) if indices is None else indices
+        arrays, which = (key, images, labels, indices), (config, len(images))
+        if which not in programs:
+            programs[which] = quick.compile(lambda *a: augment(*a[:3], config, indices=a[3]), *arrays)
+        return programs[which](*arrays)
+
+    return call
 
 
 def test_nothing_is_the_default():
@@ -62,21 +70,22 @@ def test_place_in_the_batch_does_not_matter(run):
     np.testing.assert_allclose(soft, labels[order], atol=1e-6)
 
 
-def test_a_slice_of_the_batch_is_augmented_as_within_it():
+def test_a_slice_of_the_batch_is_augmented_as_within_it(run):
     config = AugmentConfig(flip=True, crop_padding=2, mixup=1.0)
     indices = np.arange(6, dtype=np.int32)
     key = jax.random.key(3)
-    whole, soft = augment(key, IMAGES, LABELS, config, indices=indices)
-    part, part_soft = augment(key, IMAGES[2:], LABELS[2:], config, indices=indices[2:])
+    whole, soft = run(key, IMAGES, LABELS, config, indices)
+    part, part_soft = run(key, IMAGES[2:], LABELS[2:], config, indices[2:])
     np.testing.assert_allclose(part, whole[2:], atol=1e-6)
     np.testing.assert_allclose(part_soft, soft[2:], atol=1e-6)
 
 
-def test_crop_and_flip_only_move_pixels():
+def test_crop_and_flip_only_move_pixels(quick):
     numbers = jnp.arange(1.0, 26.0).reshape(1, 5, 5, 1)
     config = AugmentConfig(crop_padding=2, flip=True)
-    run = jax.vmap(lambda key: augment(key, numbers, jnp.ones((1, 1)), config)[0])
-    crops = np.asarray(run(jax.random.split(jax.random.key(0), 100)))[:, 0, :, :, 0]
+    keys = jax.random.split(jax.random.key(0), 100)
+    crops = quick(jax.vmap(lambda key: augment(key, numbers, jnp.ones((1, 1)), config)[0]), keys)
+    crops = np.asarray(crops)[:, 0, :, :, 0]
     framed = np.pad(np.asarray(numbers)[0, :, :, 0], 2)
     possible = {
         side[row : row + 5, column : column + 5].tobytes(): (flipped, row, column)
@@ -107,17 +116,25 @@ def test_cutout_is_the_mean_and_colours_come_before(run):
     assert np.abs(images).max() <= 2 + 1e-5  # 0..1, normalised
 
 
-def test_a_stage_has_random_numbers_of_its_own():
-    key, images = jax.random.key(5), jnp.asarray(IMAGES)
-    both, _ = augment(key, images, LABELS, AugmentConfig(flip=True, random_erasing=1.0, erasing_fill="zeros"))
-    alone, _ = augment(key, images, LABELS, AugmentConfig(random_erasing=1.0, erasing_fill="zeros"))
-    np.testing.assert_array_equal(np.asarray(both == 0).all(-1), np.asarray(alone == 0).all(-1))
+def test_a_stage_has_random_numbers_of_its_own(run):
+    erase = {"random_erasing": 1.0, "erasing_fill": "zeros"}
+    both, _ = run(jax.random.key(5), IMAGES, LABELS, AugmentConfig(crop_padding=1, cutout=2, **erase))
+    alone, _ = run(jax.random.key(5), IMAGES, LABELS, AugmentConfig(crop_padding=1, **erase))
+    holes, erased = np.asarray(both == 0).all(-1), np.asarray(alone == 0).all(-1)
+    assert (holes >= erased).all() and (holes > erased).any()
+    np.testing.assert_array_equal(np.asarray(both)[~holes], np.asarray(alone)[~holes])
 
 
-def test_output_size_and_double_precision(x64):
+def test_output_size_and_double_precision(x64, quick):
     config = AugmentConfig(resized_crop=(0.5, 1.0), size=4)
-    images, _ = augment(jax.random.key(0), IMAGES[:1] / 255, LABELS[:1], config)
+
+    def run(images):
+        return quick(lambda key, x: augment(key, x, LABELS[:1], config)[0], jax.random.key(0), images)
+
+    images = run(IMAGES[:1] / 255)
     assert images.shape == (1, 4, 4, 3) and images.dtype == jnp.float64
+    # What is drawn does not depend on the precision.
+    np.testing.assert_allclose(images, run((IMAGES[:1] / 255).astype(np.float32)), atol=1e-5)
     assert as_unit(IMAGES, dtype=jnp.float64).dtype == jnp.float64
 
 

@@ -185,7 +185,7 @@ def test_zip_of_something_else(tmp_path):
         ("data.npz", "write 'npz:data.npz'"),
         ("npz:", "names no path"),
         ("folder", "names no path"),
-        ("tfds:cifar10", "tfds sources are not part"),
+        ("tfds:", "names no name"),
         (3, "no text"),
     ],
 )
