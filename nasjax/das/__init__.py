@@ -16,6 +16,15 @@ from nasjax.das.receptive_field import Field as Field
 from nasjax.das.receptive_field import receptive_field as receptive_field
 from nasjax.das.scenes import Scenes as Scenes
 from nasjax.das.scenes import load_scenes as load_scenes
+from nasjax.das.search import SearchDivergedError as SearchDivergedError
+from nasjax.das.search import search as search
+from nasjax.das.search import search_seeds as search_seeds
+from nasjax.das.search_config import Network as Network
+from nasjax.das.search_config import SearchConfig as SearchConfig
+from nasjax.das.search_config import SearchData as SearchData
+from nasjax.das.search_config import linen_network as linen_network
+from nasjax.das.search_config import split_halves as split_halves
+from nasjax.das.search_result import SearchResult as SearchResult
 from nasjax.das.segmentation import SegmentationConfig as SegmentationConfig
 from nasjax.das.segmentation import train_segmentation as train_segmentation
 from nasjax.das.temporal import GSF as GSF

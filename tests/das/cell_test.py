@@ -68,7 +68,8 @@ def test_identities_give_the_image_back(images, gain):
     config = DASConfig(num_frames=4, gain=gain)
     weights = jnp.zeros((14, 5)).at[:, 0].set(1)
     video = mixture(images, weights, sample_magnitudes(jax.random.key(0), config), config=config)
-    np.testing.assert_array_equal(video, jnp.broadcast_to(images[:, None], video.shape) * (1 if gain == "paths" else 16))
+    factor = 1 if gain == "paths" else 16
+    np.testing.assert_array_equal(video, jnp.broadcast_to(images[:, None], video.shape) * factor)
     assert apply_cell(genotypes.identity(config), images).shape == (2, 4, 6, 8, 3)
 
 
@@ -244,7 +245,8 @@ def test_genotype_json(tmp_path):
     with pytest.raises(InputError, match="ops"):
         Genotype.load(file, config=preset("video10"))
     text = file.read_text()
-    for wrong in ("{}", "[1]", text[:50], text.replace(drawn.genes[0].op, "spin"), text.replace('"version": 1', '"version": 9')):
+    others = text.replace(drawn.genes[0].op, "spin"), text.replace('"version": 1', '"version": 9')
+    for wrong in ("{}", "[1]", text[:50], *others):
         with pytest.raises(InputError):
             Genotype.from_json(wrong)
     with pytest.raises(InputError, match="cannot be read"):

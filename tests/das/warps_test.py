@@ -10,7 +10,7 @@ from nasjax.das import rotation, warps
 from nasjax.types import InputError
 
 SIZES = (7, 9)
-CASES = [("translate_x", 0.13), ("translate_y", -0.21), ("zoom", 0.8), ("zoom", 1.3), ("rotate", 17.0),
+CASES = [("translate_x", 0.13), ("translate_y", -0.21), ("zoom", 0.83), ("zoom", 1.3), ("rotate", 17.0),
          ("rotate", -71.0), ("shear_x", 0.3), ("shear_y", -0.25)]  # fmt: skip
 KINKS = [("translate_x", 0.0), ("translate_x", 2 / SIZES[1]), ("translate_y", -1 / SIZES[0]), ("zoom", 1.0),
          ("rotate", 0.0), ("rotate", 90.0), ("shear_x", 0.0), ("shear_y", 0.0)]  # fmt: skip
