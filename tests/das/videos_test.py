@@ -4,12 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from nasjax.das.config import DASConfig
 from nasjax.das.genotype import Gene, Genotype
 from nasjax.das.variants import ON_FRAMES, VARIANTS, make_variant
-from nasjax.das.videos import VideoMaker, read_affine
+from nasjax.das.videos import VideoMaker
 from nasjax.types import InputError
 
 CELL = DASConfig(num_frames=3, num_nodes=1, num_inputs=1)
@@ -44,22 +43,6 @@ def test_paths_one_after_the_other_are_undone():
     video = maker(images)
     assert np.abs(video[0, 0] - images[0]).max() > 0.2
     np.testing.assert_allclose(maker.unwarp(video)[0, 0], images[0], atol=0.1)
-
-
-def test_several_paths_are_undone_on_average():
-    genes = (Gene(0, 0, "translate_x", 0.06), Gene(1, 0, "translate_x", -0.06), Gene(1, 1, "identity", 0.0))
-    maker = VideoMaker(Genotype(genes, TWO))
-    np.testing.assert_allclose(maker._map(1, 16, 16), np.eye(3), atol=1e-12)  # left and right weigh the same
-
-
-def test_reading_at_affine_places_is_that_of_scipy(x64):
-    image = np.random.default_rng(0).normal(size=(6, 7))
-    matrix = np.array([[0.9, 0.2, 0.4], [-0.3, 1.1, -0.7], [0, 0, 1]])
-    read = read_affine(jnp.asarray(image)[None, :, :, None], matrix)[0, :, :, 0]
-    middle = np.array([2.5, 3.0])
-    expected = ndimage.affine_transform(np.pad(image, 4), matrix[:2, :2], middle + 4 + matrix[:2, 2]
-                                        - matrix[:2, :2] @ (middle + 4), order=1)[4:-4, 4:-4]  # fmt: skip
-    np.testing.assert_allclose(read, expected, atol=1e-12)
 
 
 def test_copies_and_the_image_alone():
