@@ -131,7 +131,7 @@ def fit(
             _check_settings(saved.meta["settings"], wanted)
             state, history = jax.tree.map(jnp.asarray, saved.arrays), list(saved.meta["history"])
     resumed, stopped = len(history), ""
-    step, measure = jax.jit(_stepper(task)), jax.jit(task.measure)
+    step, measure = _Compiled(_stepper(task)), _Compiled(task.measure)
     if progress:
         progress(resumed, epochs)
     for epoch in range(resumed, epochs):
@@ -170,9 +170,22 @@ def poly(rate: float, steps: int, *, power: float = 0.9) -> Callable[[Array], Ar
     return lambda step: rate * jnp.maximum(1 - step / steps, 0) ** power
 
 
+class _Compiled:
+    """A function that is compiled at its first call, for arguments of those shapes."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._program: Callable[..., Any] | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self._program is None:
+            self._program = jax.jit(self._function).lower(*arguments).compile()
+        return self._program(*arguments)
+
+
 def _begin(task: Task, feed: Feed, key: Array, variables: Variables | None) -> State:
     images, _ = next(iter(feed.train(0)))
-    own = jax.jit(task.init)(key, images) if variables is None else variables
+    own = _Compiled(task.init)(key, images) if variables is None else variables
     return State(own.params, own.stats, task.optimizer.init(own.params), jnp.zeros((), jnp.int32))
 
 
