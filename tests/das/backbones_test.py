@@ -73,7 +73,7 @@ def plain_resnet(variables, x, stages):
         mean, factor, bias = (a[None, None, None] for a in (s["mean"], factor, p["bias"]))
         return (y - mean) * factor + bias
 
-    x = jax.nn.relu(conv(params["stem"], stats["stem"], x, 1))
+    x = jax.nn.relu(conv(params["first"], stats["first"], x, 1))
     for stage, blocks in enumerate(stages):
         for block in range(blocks):
             p, s = (tree[f"stage{stage + 1}_block{block}"] for tree in (params, stats))
@@ -124,7 +124,7 @@ def test_frames_see_their_neighbours(temporal, expected):
 def test_inverted_blocks_have_modules(make):
     network = make(num_classes=3, width=0.1, stem="cifar", temporal="gsf")
     found = networks.shapes(network, image_size=8)["params"]
-    blocks = [name for name, p in found.items() if "temporal" in p.get("last", {})]
+    blocks = [name for name, p in found.items() if "mixing" in p.get("last", {})]
     assert len(blocks) == network.num_temporal > 5
 
 
@@ -153,7 +153,7 @@ def test_training_draws_and_changes_statistics():
     one, stats = run(rngs={"dropout": jax.random.key(0)})
     two, _ = run(rngs={"dropout": jax.random.key(1)})
     assert not np.array_equal(one, two)
-    before, after = (tree["batch_stats"]["stem"]["norm"]["mean"] for tree in (variables, stats))
+    before, after = (tree["batch_stats"]["first"]["norm"]["mean"] for tree in (variables, stats))
     assert not np.array_equal(before, after)
 
 
