@@ -12,7 +12,7 @@ from nasjax.das import networks
 from nasjax.das.temporal import TemporalConfig
 from nasjax.types import InputError
 
-SMALL = {"width": 8, "stem": "cifar", "num_classes": 3, "stages": (1, 1)}
+SMALL = {"depth": 18, "width": 8, "stem": "cifar", "num_classes": 3, "stages": (1, 1)}
 
 
 @functools.cache
@@ -181,7 +181,7 @@ def test_every_product_has_a_stated_precision():
 )  # fmt: skip
 def test_bad_options(options):
     with pytest.raises(InputError, match="allowed|need"):
-        networks.resnet(**options)
+        networks.resnet(**({"depth": 18} | options))
 
 
 def test_bad_names_and_videos():

@@ -33,7 +33,7 @@ class Feed:
             yield X[rows], Y[rows], weights
 
 
-def task(rate=0.05):
+def task(rate=0.1):
     def loss(key, params, stats, x, y):
         noise = 0.01 * jax.random.normal(key, y.shape)
         errors = jnp.square(jnp.dot(x, params["w"], precision="highest") - y - noise)
@@ -48,7 +48,7 @@ def task(rate=0.05):
         loss=loss,
         measure=measure,
         summary=lambda sums: {"loss": float(sums["loss"] / sums["count"])},
-        optimizer=optax.sgd(rate, momentum=0.9),
+        optimizer=optax.sgd(rate, momentum=0.1),
     )
 
 
