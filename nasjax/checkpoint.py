@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import pathlib
@@ -147,6 +148,39 @@ class Checkpoints:
         with _quiet():
             found = self._manager.restore(step, args=ocp.args.Composite(texts=ocp.args.JsonRestore()))
         return dict(found["texts"])
+
+
+def check_same(now: Mapping[str, Any], there: Mapping[str, Any], where: os.PathLike[str], *, what: str) -> None:
+    """Refuses a saved state of another job.
+
+    Args:
+      now: what this job is, JSON-serialisable.
+      there: what the saved one is.
+      where: directory of the state.
+      what: kind of job, for the message.
+
+    Raises:
+      InputError: they differ; the message lists where.
+    """
+    differing = _differences(json.loads(json.dumps(now)), dict(there))
+    if differing:
+        lines = "\n".join(f"  {name}: there {json.dumps(old)}, now {json.dumps(new)}" for name, old, new in differing)
+        raise InputError(
+            f"{where} holds the state of another {what}:\n{lines}\nUse another directory, or the same settings as "
+            "before."
+        )
+
+
+def _differences(now: dict[str, Any], there: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """Names of the values that differ, those of inner dictionaries joined by dots, with the old and the new value."""
+    found = []
+    for name in sorted({*now, *there}):
+        old, new = there.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(new, old, f"{prefix}{name}.")
+        elif old != new:
+            found.append((f"{prefix}{name}", old, new))
+    return found
 
 
 @contextlib.contextmanager

@@ -85,8 +85,8 @@ def warp(
         raise InputError(f"images {images.shape}; allowed: [..., height, width, channels]; do: add the missing axes")
     value = jnp.asarray(magnitude, images.dtype)
     lead = images.shape[:-3]
-    shape = np.broadcast_shapes(value.shape, lead) if value.ndim <= len(lead) else ()
-    if shape != lead:
+    own = (1,) * (len(lead) - value.ndim) + value.shape
+    if len(own) > len(lead) or any(m not in (1, n) for m, n in zip(own, lead, strict=True)):
         raise InputError(f"magnitude {value.shape} for images {images.shape}; allowed: what broadcasts to {lead}")
     height, width = images.shape[-3], images.shape[-2]
     how = {"interpolation": interpolation, "fill": fill}

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nasjax.checkpoint import Checkpoints
+from nasjax.checkpoint import Checkpoints, check_same
 from nasjax.proxies import registry
 from nasjax.search import pruning
 from nasjax.search.objectives import Progress
 from nasjax.search.proxy_objective import ProxyObjective
 from nasjax.search.pruning import PruneConfig, PruneState
-from nasjax.search.run import check_same
 from nasjax.search.selection import Selection
 from nasjax.spaces.base import check_key
 from nasjax.spaces.masked import Masked
@@ -192,7 +191,7 @@ def _run(
     if store is not None and store.steps():
         meta = store.newest_meta()
         if meta:  # otherwise nothing can be read, which ``restore`` says
-            check_same(described, meta.get("search", {}), str(store.directory))
+            check_same(described, meta.get("search", {}), store.directory, what="search")
         saved = store.restore(state)
         assert saved is not None
         state, before = PruneState(*saved.arrays), float(saved.meta["elapsed"])

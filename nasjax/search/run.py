@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nasjax.checkpoint import Checkpoints
+from nasjax.checkpoint import Checkpoints, check_same
 from nasjax.search import registry
 from nasjax.search.base import Algorithm
 from nasjax.search.costs import Costs
@@ -257,7 +256,7 @@ def _restored(setting: _Setting, store: Checkpoints, state: _State, memory: Memo
         return state, memory
     meta = store.newest_meta()
     if meta:  # otherwise nothing can be read, which ``restore`` says
-        check_same(setting.described, meta.get("search", {}), str(store.directory))
+        check_same(setting.described, meta.get("search", {}), store.directory, what="search")
     saved = store.restore((state.algorithm, memory.arrays()))
     assert saved is not None
     own, arrays = saved.arrays
@@ -265,27 +264,6 @@ def _restored(setting: _Setting, store: Checkpoints, state: _State, memory: Memo
         getattr(memory, name)[:] = array
     memory.reasons, memory.count = list(saved.meta["reasons"]), int(saved.meta["count"])
     return _State(own, int(saved.meta["generation"]), float(saved.meta["elapsed"])), memory
-
-
-def check_same(now: dict[str, Any], there: Mapping[str, Any], where: str) -> None:
-    """Refuses a saved state of another search.
-
-    Args:
-      now: what this search is, JSON-serialisable.
-      there: what the saved one is.
-      where: directory of the state.
-
-    Raises:
-      InputError: they differ; the message lists where.
-    """
-    now = json.loads(json.dumps(now))
-    names = [name for name in sorted({*now, *there}) if now.get(name) != there.get(name)]
-    if names:
-        lines = "\n".join(f"  {n}: there {json.dumps(there.get(n))}, now {json.dumps(now.get(n))}" for n in names)
-        raise InputError(
-            f"{where} holds the state of another search:\n{lines}\nUse another directory, or the same settings as "
-            "before."
-        )
 
 
 def _result(setting: _Setting, memory: Memory, scores: np.ndarray, elapsed: float, stopped: str) -> SearchResult:

@@ -111,12 +111,12 @@ def measured(kind: str, logits: Array, targets: Array, weights: Array) -> dict[s
     else:
         logp = jax.nn.log_softmax(logits)
         sums["loss"] = total(-jnp.take_along_axis(logp, targets[..., None], -1).mean((1, 2, 3)))
-        found, classes = jnp.argmax(logits, -1), jnp.arange(logits.shape[-1])
+        found, classes = jnp.argmax(logits, -1), logits.shape[-1]
         sums["accuracy"] = total((found == targets).mean((1, 2)))
-        of_class = weights[:, None, None, None] > 0
-        there, said = ((a[..., None] == classes) & of_class for a in (targets, found))
-        sums["both"] = (there & said).sum((0, 1, 2)).astype(logits.dtype)
-        sums["either"] = (there | said).sum((0, 1, 2)).astype(logits.dtype)
+        counted = weights[:, None, None, None]
+        there, said = (jax.nn.one_hot(a, classes, dtype=logits.dtype) * counted for a in (targets, found))
+        sums["both"] = (there * said).sum((0, 1, 2))
+        sums["either"] = jnp.maximum(there, said).sum((0, 1, 2))
     return sums
 
 

@@ -105,7 +105,7 @@ def population_map(
     """
     _check_choice("engine", engine, ENGINES)
     _check_choice("batching", batching, BATCHINGS)
-    chosen = _choose_devices(devices)
+    chosen = choose_devices(devices)
     if engine == "auto":
         engine = "pmap" if len(chosen) > 1 else "jit"
     if engine == "jit":
@@ -368,7 +368,18 @@ def _population_size(leaves: list[Any]) -> int:
     return shapes[0][0]
 
 
-def _choose_devices(devices: int | Sequence[jax.Device] | None) -> tuple[jax.Device, ...]:
+def choose_devices(devices: int | Sequence[jax.Device] | None) -> tuple[jax.Device, ...]:
+    """Local devices that a caller asks for.
+
+    Args:
+      devices: None for all, a count, or the devices themselves.
+
+    Returns:
+      the devices.
+
+    Raises:
+      InputError: there are no such devices.
+    """
     present = local_devices()
     if devices is None:
         return tuple(present)
