@@ -124,12 +124,20 @@ def fit(
     """
     begin_key, step_key = jax.random.split(key)
     wanted = dict(settings or {})
-    state, history = _begin(task, feed, begin_key, variables), list[dict[str, float]]()
-    if checkpoints is not None:
-        saved = checkpoints.restore(state) if checkpoints.steps() else None
-        if saved is not None:
-            _check_settings(saved.meta["settings"], wanted)
-            state, history = jax.tree.map(jnp.asarray, saved.arrays), list(saved.meta["history"])
+    history: list[dict[str, float]] = []
+
+    def begin(key: Array, images: Array) -> State:
+        own = task.init(key, images) if variables is None else variables
+        return State(own.params, own.stats, task.optimizer.init(own.params), jnp.zeros((), jnp.int32))
+
+    images, _ = next(iter(feed.train(0)))
+    if checkpoints is not None and checkpoints.steps():
+        saved = checkpoints.restore(jax.eval_shape(begin, begin_key, images))
+        assert saved is not None
+        _check_settings(saved.meta["settings"], wanted)
+        state, history = jax.tree.map(jnp.asarray, saved.arrays), list(saved.meta["history"])
+    else:
+        state = _Compiled(begin)(begin_key, images)
     resumed, stopped = len(history), ""
     step, measure = _Compiled(_stepper(task)), _Compiled(task.measure)
     if progress:
@@ -181,12 +189,6 @@ class _Compiled:
         if self._program is None:
             self._program = jax.jit(self._function).lower(*arguments).compile()
         return self._program(*arguments)
-
-
-def _begin(task: Task, feed: Feed, key: Array, variables: Variables | None) -> State:
-    images, _ = next(iter(feed.train(0)))
-    own = _Compiled(task.init)(key, images) if variables is None else variables
-    return State(own.params, own.stats, task.optimizer.init(own.params), jnp.zeros((), jnp.int32))
 
 
 def _stepper(task: Task) -> Callable[..., tuple[State, dict[str, Array]]]:
