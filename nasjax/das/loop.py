@@ -131,11 +131,14 @@ def fit(
         return State(own.params, own.stats, task.optimizer.init(own.params), jnp.zeros((), jnp.int32))
 
     images, _ = next(iter(feed.train(0)))
+    saved = None
     if checkpoints is not None and checkpoints.steps():
+        _check_settings(checkpoints.newest_meta().get("settings", wanted), wanted)
         saved = checkpoints.restore(jax.eval_shape(begin, begin_key, images))
-        assert saved is not None
-        _check_settings(saved.meta["settings"], wanted)
+    if saved is not None:
         state, history = jax.tree.map(jnp.asarray, saved.arrays), list(saved.meta["history"])
+    elif variables is not None:
+        state = begin(begin_key, images)
     else:
         state = _Compiled(begin)(begin_key, images)
     resumed, stopped = len(history), ""
