@@ -284,7 +284,7 @@ def _classification(
 ) -> Any:
     return train(genotype, *data, key=jax.random.key(config.seed), config=train_config(config), variant=config.variant,
                  checkpoints=states, settings=settings(config, genotype), test_every=config.test_every,
-                 progress=report)  # fmt: skip
+                 devices=config.devices, progress=report)  # fmt: skip
 
 
 def _segmentation(config: DASTrainFlags, genotype: Genotype | None, data: Any, states: Checkpoints, report: Any) -> Any:
@@ -293,9 +293,11 @@ def _segmentation(config: DASTrainFlags, genotype: Genotype | None, data: Any, s
     if not variant.temporal:
         own = dataclasses.replace(own, temporal=TemporalConfig(kind="none"))
     maker = variant.maker.normalised(own.mean, own.std)
-    trained = train_segmentation(*data, maker, key=jax.random.key(config.seed), config=own, backbone=variant.network,
-                                 checkpoints=states, settings=settings(config, genotype),
-                                 test_every=config.test_every, progress=report)  # fmt: skip
+    trained = train_segmentation(
+        data[0], data[1], maker, key=jax.random.key(config.seed), config=own, backbone=variant.network,
+        checkpoints=states, settings=settings(config, genotype), test_every=config.test_every, devices=config.devices,
+        progress=report,
+    )  # fmt: skip
     return das_results.with_examples(trained, data[1], maker, own, config.examples)
 
 

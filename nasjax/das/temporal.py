@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 import operator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -289,7 +290,7 @@ def _bias(fan_in: int) -> nn.initializers.Initializer:
     """PyTorch's law of a bias: uniform within 1 / sqrt(fan in)."""
     bound = 1 / math.sqrt(fan_in)
 
-    def init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:  # type: ignore[assignment]
+    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init

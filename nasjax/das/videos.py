@@ -69,10 +69,11 @@ class VideoMaker:
         Raises:
           InputError: there is no genotype, or one of several cells in a row.
         """
-        if self.genotype is None:
+        genotype = self.genotype
+        if genotype is None:
             raise InputError("unwarp needs a genotype: frames of this variant are all alike; do: leave unwarp out")
         size = (1, self.num_frames, 2, 2, 1)
-        jax.eval_shape(lambda maps: unwarp(self.genotype, maps), jax.ShapeDtypeStruct(size, jnp.float32))
+        jax.eval_shape(lambda maps: unwarp(genotype, maps), jax.ShapeDtypeStruct(size, jnp.float32))
 
     def unwarp(self, maps: Array) -> Array:
         """Moves what was found in each frame back to where it is in the image.

@@ -11,7 +11,7 @@ from nasjax.das.config import DASConfig
 from nasjax.das.genotype import Gene, Genotype
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-TINY = ("--network=resnet10", "--width=4", "--temporal=tsm")
+TINY = ("--devices=1", "--network=resnet10", "--width=4", "--temporal=tsm")
 CLASSES = (*TINY, "--image_size=8", "--epochs=2", "--batch_size=160", "--dropout=0")
 PIXELS = (*TINY, "--task=segmentation", "--variant=identity", "--frames=2", "--stem=cifar", "--output_stride=4",
           "--crop=8", "--base=0", "--test_size=0", "--epochs=1", "--batch_size=3")  # fmt: skip
