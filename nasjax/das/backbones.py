@@ -334,24 +334,16 @@ class VideoMobileNet(nn.Module):
     @property
     def num_temporal(self) -> int:
         """Number of temporal modules."""
-        found = sum(blocks - 1 for _, expansion, _, blocks, _ in self.layout if expansion > 1)
+        found, before = 0, _scaled(32, self.width)
+        for stage, (_, expansion, channels, blocks, stride) in enumerate(self.layout):
+            after, step = _scaled(channels, self.width), 1 if self.stem == "cifar" and stage == 1 else stride
+            found += (blocks - 1 + (step == 1 and before == after)) * (expansion > 1)
+            before = after
         return found if self.temporal.place else 0
 
     @nn.compact
     def __call__(self, video: Array, *, train: bool = False, output: str = "logits") -> Any:
-        """Classifies videos, or returns their feature maps; see ``VideoResNet.__call__``.
-
-        Args:
-          video: float [batch, frames, height, width, channels].
-          train: statistics of the batch in norms, dropout and dropped blocks.
-          output: "logits", "frames", or "features" (the maps before each step in size, and the last).
-
-        Returns:
-          float [batch, num_classes] or [batch, frames, num_classes], or a list of maps.
-
-        Raises:
-          InputError: no video, or another output.
-        """
+        """As ``VideoResNet.__call__``; features are the maps before each step in size, and the last."""
         frames = _check(video, output)
         act = nn.silu if self.efficient else nn.relu6
         small, total, done = self.stem == "cifar", sum(row[3] for row in self.layout), 0

@@ -20,7 +20,13 @@ def variables_of(network, size=8):
     """Random variables, without a compilation: shapes are traced, numbers drawn by NumPy."""
     rng = np.random.default_rng(0)
     found = networks.shapes(network, image_size=size)
-    params = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape) / 3, jnp.float32), found["params"])
+
+    def draw(path, a):
+        # Positive scales keep every channel alive behind a ReLU.
+        values = rng.uniform(0.5, 1.5, a.shape) if "scale" in str(path[-1]) else rng.normal(size=a.shape) / 3
+        return jnp.asarray(values, jnp.float32)
+
+    params = jax.tree_util.tree_map_with_path(draw, found["params"])
     stats = jax.tree.map(lambda a: jnp.asarray(rng.uniform(0.5, 2, a.shape), jnp.float32), found["batch_stats"])
     return {"params": params, "batch_stats": stats}
 
