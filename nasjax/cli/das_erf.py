@@ -167,14 +167,15 @@ def _write(workdir: pathlib.Path, fields: Mapping[str, Field], config: ERFFlags)
         with (workdir / "erf.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerows([columns, *rows])
-        np.savez_compressed(workdir / "erf.npz", **{name: f.map for name, f in fields.items()})
+        maps: dict[str, Any] = {name: f.map for name, f in fields.items()}
+        np.savez_compressed(workdir / "erf.npz", **maps)
     except OSError as error:
         raise InputError(f"Cannot write in {workdir}: {error.strerror}. Name a directory that you may write.") from None
     text = f"Pixels with more than {100 * AREA_SHARE:.0f} % of the peak; radii hold 50 and 90 % of the sum."
     cells = [[n, str(area), f"{100 * share:.1f} %", f"{r50:.2f}", f"{r90:.2f}"] for n, area, share, r50, r90, _ in rows]
     titles = ("network", "area, px", "of image", "radius 50 %, px", "radius 90 %, px")
     picture = report.Picture("erf", "heat maps of receptive fields", text, functools.partial(_figure, fields))
-    body = [report.Table(titles, cells), picture]
+    body: list[Any] = [report.Table(titles, cells), picture]
     return report.write_report(workdir / "report.html", title="Effective receptive fields", summary=text,
                                facts={"images": config.data, "averaged": str(rows[0][-1])},
                                sections=[report.Section("Fields", body)])  # fmt: skip

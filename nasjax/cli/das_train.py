@@ -87,6 +87,9 @@ class DASTrainFlags(common.RunConfig):
                                         minimum=0)
     label_smoothing: float = option(0.0, "Share of the target spread over all classes.", section=_RECIPE, minimum=0)
     crop_padding: int = option(4, "Zeros around an image before a random crop.", section=_RECIPE, minimum=0)
+    resized_crop: bool = option(False, "Random crops of 8 to 100 % of the area, resized: the recipe of ImageNet, in"
+                                " place of --crop_padding.", section=_RECIPE)
+    flip: bool = option(True, "Random horizontal flips.", section=_RECIPE)
     cutout: int = option(0, "Side of a square set to the mean, in pixels.", section=_RECIPE, minimum=0)
     randaugment: str = option("3,5", "Operations and magnitude 0 to 10 of that variant.", section=_RECIPE)
     test_every: int = option(1, "Epochs between evaluations.", section=_RECIPE, minimum=1)
@@ -243,7 +246,10 @@ def train_config(config: DASTrainFlags) -> DASTrainConfig:
         options["dropout"] = config.dropout
     names = ("epochs", "batch_size", "learning_rate", "weight_decay")
     given = {name: getattr(config, name) for name in names if getattr(config, name) is not None}
-    changes = dataclasses.replace(recipe().augment, crop_padding=config.crop_padding, cutout=config.cutout)
+    changes = dataclasses.replace(
+        recipe().augment, crop_padding=0 if config.resized_crop else config.crop_padding, flip=config.flip,
+        resized_crop=(0.08, 1.0) if config.resized_crop else None, cutout=config.cutout,
+    )  # fmt: skip
     changed = recipe(**given, schedule=config.schedule, label_smoothing=config.label_smoothing, augment=changes)
     try:
         policy = tuple(float(part) for part in config.randaugment.split(","))
@@ -284,7 +290,7 @@ def _classification(
 ) -> Any:
     return train(genotype, *data, key=jax.random.key(config.seed), config=train_config(config), variant=config.variant,
                  checkpoints=states, settings=settings(config, genotype), test_every=config.test_every,
-                 progress=report)  # fmt: skip
+                 devices=config.devices, progress=report)  # fmt: skip
 
 
 def _segmentation(config: DASTrainFlags, genotype: Genotype | None, data: Any, states: Checkpoints, report: Any) -> Any:
@@ -293,9 +299,11 @@ def _segmentation(config: DASTrainFlags, genotype: Genotype | None, data: Any, s
     if not variant.temporal:
         own = dataclasses.replace(own, temporal=TemporalConfig(kind="none"))
     maker = variant.maker.normalised(own.mean, own.std)
-    trained = train_segmentation(*data, maker, key=jax.random.key(config.seed), config=own, backbone=variant.network,
-                                 checkpoints=states, settings=settings(config, genotype),
-                                 test_every=config.test_every, progress=report)  # fmt: skip
+    trained = train_segmentation(
+        data[0], data[1], maker, key=jax.random.key(config.seed), config=own, backbone=variant.network,
+        checkpoints=states, settings=settings(config, genotype), test_every=config.test_every, devices=config.devices,
+        progress=report,
+    )  # fmt: skip
     return das_results.with_examples(trained, data[1], maker, own, config.examples)
 
 

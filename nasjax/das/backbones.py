@@ -72,7 +72,7 @@ class Conv(nn.Module):
       stride: step.
       dilation: spacing of taps.
       depthwise: whether every channel is by itself.
-      norm: whether the norm follows.
+      normed: whether the norm follows.
       precision: "highest" or "fast".
     """
 
@@ -81,7 +81,7 @@ class Conv(nn.Module):
     stride: int = 1
     dilation: int = 1
     depthwise: bool = False
-    norm: bool = True
+    normed: bool = True
     precision: str = "highest"
 
     @nn.compact
@@ -103,7 +103,7 @@ class Conv(nn.Module):
             size = (self.kernel, self.kernel)
             x = nn.Conv(self.channels, size, self.stride, pad, kernel_dilation=self.dilation, use_bias=False,
                         kernel_init=_fan_out, precision=PRECISIONS[self.precision], name="conv")(x)  # fmt: skip
-        return norm(x, train) if self.norm else x
+        return norm(x, train) if self.normed else x
 
 
 def norm(x: Array, train: bool) -> Array:
@@ -123,22 +123,22 @@ class _Tail(nn.Module):
     """Last convolution of a residual branch, the temporal module of placement "end", and its norm.
 
     Attributes:
-      conv: fields of the convolution.
+      fields: of the convolution.
       temporal: the module; nothing of placement "start".
       width: channels that its ratio counts.
     """
 
-    conv: Any
+    fields: Any
     temporal: TemporalConfig
     width: int
 
     @nn.compact
     def __call__(self, x: Array, frames: int, *, train: bool = False) -> Array:
         """Applies the three: [batch * frames, height, width, channels] in and out."""
-        fields = dict(self.conv)
-        x = Conv(**fields, norm=False, name="conv")(x)
+        fields = dict(self.fields)
+        x = Conv(**fields, normed=False, name="conv")(x)
         if self.temporal.place == "end":
-            x = Temporal(self.temporal, self.width, fields["precision"], name="temporal")(x, frames, train=train)
+            x = Temporal(self.temporal, self.width, fields["precision"], name="mixing")(x, frames, train=train)
         return norm(x, train)
 
 
@@ -168,7 +168,7 @@ class _ResidualBlock(nn.Module):
         out = self.channels * (4 if self.bottleneck else 1)
         y = x
         if self.temporal.place == "start":
-            y = Temporal(self.temporal, x.shape[-1], self.precision, name="temporal")(y, frames, train=train)
+            y = Temporal(self.temporal, x.shape[-1], self.precision, name="mixing")(y, frames, train=train)
         wide = {"kernel": self.kernel, "dilation": self.dilation, "precision": self.precision}
         if self.bottleneck:
             y = nn.relu(Conv(self.channels, 1, precision=self.precision, name="conv1")(y, train=train))
@@ -238,12 +238,12 @@ class VideoResNet(nn.Module):
         frames = _check(video, output)
         x = video.reshape(-1, *video.shape[2:])
         if self.stem == "cifar":
-            x = nn.relu(Conv(self.width, 3, precision=self.precision, name="stem")(x, train=train))
+            x = nn.relu(Conv(self.width, 3, precision=self.precision, name="first")(x, train=train))
         elif self.stem == "imagenet":
-            x = nn.relu(Conv(self.width, 7, 2, precision=self.precision, name="stem")(x, train=train))
+            x = nn.relu(Conv(self.width, 7, 2, precision=self.precision, name="first")(x, train=train))
         else:
             for i, (channels, stride) in enumerate(((self.width, 2), (self.width, 1), (2 * self.width, 1))):
-                x = nn.relu(Conv(channels, 3, stride, precision=self.precision, name=f"stem{i}")(x, train=train))
+                x = nn.relu(Conv(channels, 3, stride, precision=self.precision, name=f"first{i}")(x, train=train))
         if self.stem != "cifar":
             x = max_pool(x, 3, stride=2, padding=1)
         maps = []
@@ -288,7 +288,7 @@ class _InvertedBlock(nn.Module):
         inside = x.shape[-1] * self.expansion
         y = x
         if temporal.place == "start":
-            y = Temporal(temporal, x.shape[-1], self.precision, name="temporal")(y, frames, train=train)
+            y = Temporal(temporal, x.shape[-1], self.precision, name="mixing")(y, frames, train=train)
         if self.expansion > 1:
             y = act(Conv(inside, 1, precision=self.precision, name="expand")(y, train=train))
         y = act(Conv(inside, self.kernel, self.stride, depthwise=True, precision=self.precision,
@@ -334,29 +334,21 @@ class VideoMobileNet(nn.Module):
     @property
     def num_temporal(self) -> int:
         """Number of temporal modules."""
-        found = sum(blocks - 1 for _, expansion, _, blocks, _ in self.layout if expansion > 1)
+        found, before = 0, _scaled(32, self.width)
+        for stage, (_, expansion, channels, blocks, stride) in enumerate(self.layout):
+            after, step = _scaled(channels, self.width), 1 if self.stem == "cifar" and stage == 1 else stride
+            found += (blocks - 1 + (step == 1 and before == after)) * (expansion > 1)
+            before = after
         return found if self.temporal.place else 0
 
     @nn.compact
     def __call__(self, video: Array, *, train: bool = False, output: str = "logits") -> Any:
-        """Classifies videos, or returns their feature maps; see ``VideoResNet.__call__``.
-
-        Args:
-          video: float [batch, frames, height, width, channels].
-          train: statistics of the batch in norms, dropout and dropped blocks.
-          output: "logits", "frames", or "features" (the maps before each step in size, and the last).
-
-        Returns:
-          float [batch, num_classes] or [batch, frames, num_classes], or a list of maps.
-
-        Raises:
-          InputError: no video, or another output.
-        """
+        """As ``VideoResNet.__call__``; features are the maps before each step in size, and the last."""
         frames = _check(video, output)
         act = nn.silu if self.efficient else nn.relu6
         small, total, done = self.stem == "cifar", sum(row[3] for row in self.layout), 0
         x = video.reshape(-1, *video.shape[2:])
-        stem = Conv(_scaled(32, self.width), 3, 1 if small else 2, precision=self.precision, name="stem")
+        stem = Conv(_scaled(32, self.width), 3, 1 if small else 2, precision=self.precision, name="first")
         x = act(stem(x, train=train))
         maps: list[Array] = []
         for stage, (kernel, expansion, channels, blocks, stride) in enumerate(self.layout):
@@ -394,7 +386,7 @@ def _pointwise(module: _InvertedBlock, name: str, x: Array, channels: int) -> Ar
 
 def _classify(module: VideoResNet | VideoMobileNet, x: Array, frames: int, train: bool, output: str) -> Array:
     """Spatial mean, dropout, linear layer, consensus; within the network."""
-    x = nn.Dropout(module.dropout, deterministic=not train, name="dropout")(x.mean((1, 2)))
+    x = nn.Dropout(module.dropout, deterministic=not train)(x.mean((1, 2)))
     precision = PRECISIONS[module.precision]
     x = nn.Dense(module.num_classes, precision=precision, kernel_init=_linear, name="classifier")(x)
     return consensus(x, frames, output)

@@ -6,16 +6,21 @@ It knows neither images nor networks: a ``Task`` gives the functions of arrays, 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from nasjax.checkpoint import Checkpoints
+from nasjax.parallel import data_parallel
+from nasjax.parallel.data import Shared
+from nasjax.parallel.population import choose_devices
 from nasjax.types import Array, InputError, PyTree, Variables
 
 if TYPE_CHECKING:
@@ -46,8 +51,9 @@ class Task:
 
     Attributes:
       init: ``(key, images) -> Variables`` of the network.
-      loss: ``(key, params, stats, images, targets) -> (loss, (new stats, sums))``, in training mode; sums is a
-        dictionary of numbers, added up over an epoch.
+      loss: ``(key, first, params, stats, images, targets) -> (loss, (new stats, sums))``, in training mode; ``first``
+        is the number of the first image within the batch, which several devices share; sums is a dictionary of
+        numbers, added up over an epoch.
       measure: ``(variables, images, targets, weights float [batch]) -> sums``, in evaluation mode; images of weight 0
         do not count.
       summary: sums -> what a row of the history holds.
@@ -97,6 +103,7 @@ def fit(
     settings: Mapping[str, Any] | None = None,
     test_every: int = 1,
     variables: Variables | None = None,
+    devices: int | Sequence[jax.Device] | None = 1,
     progress: Progress | None = None,
 ) -> Fitted:
     """Trains a network.
@@ -113,31 +120,44 @@ def fit(
       settings: what decides the outcome, kept beside the state; a state of other settings is refused.
       test_every: epochs between evaluations; the last one is always evaluated.
       variables: where to begin, in place of fresh weights.
+      devices: which share every batch: a number, devices, or None for all. Batch norm takes moments of each device's
+        share.
       progress: called with finished and all epochs.
 
     Returns:
       Variables and history.
 
     Raises:
-      InputError: the state on disk belongs to other settings or cannot be read, or the loss of the first epoch is no
-        number.
+      InputError: the state on disk belongs to other settings or cannot be read, devices cannot share the batch, or the
+        loss of the first epoch is no number.
     """
     begin_key, step_key = jax.random.split(key)
     wanted = dict(settings or {})
-    state, history = _begin(task, feed, begin_key, variables), list[dict[str, float]]()
-    if checkpoints is not None:
-        saved = checkpoints.restore(state) if checkpoints.steps() else None
-        if saved is not None:
-            _check_settings(saved.meta["settings"], wanted)
-            state, history = jax.tree.map(jnp.asarray, saved.arrays), list(saved.meta["history"])
+    history: list[dict[str, float]] = []
+
+    def begin(key: Array, images: Any) -> State:
+        own = task.init(key, images) if variables is None else variables
+        return State(own.params, own.stats, task.optimizer.init(own.params), jnp.zeros((), jnp.int32))
+
+    images, _ = next(iter(feed.train(0)))
+    saved = None
+    if checkpoints is not None and checkpoints.steps():
+        _check_settings(checkpoints.newest_meta().get("settings", wanted), wanted)
+        saved = checkpoints.restore(jax.eval_shape(begin, begin_key, images))
+    if saved is not None:
+        state, history = jax.tree.map(jnp.asarray, saved.arrays), list(saved.meta["history"])
+    elif variables is not None:
+        state = begin(begin_key, images)
+    else:
+        state = _compiled(begin, begin_key, images)(begin_key, images)
     resumed, stopped = len(history), ""
-    step, measure = jax.jit(_stepper(task)), jax.jit(task.measure)
+    step, measure = _Program(_stepper(task), devices, len(images)), _Program(_measurer(task), devices, len(images))
     if progress:
         progress(resumed, epochs)
     for epoch in range(resumed, epochs):
         clock, before, sums = time.perf_counter(), state, None
-        for images, targets in feed.train(epoch):
-            state, found = step(step_key, state, images, targets)
+        for batch in feed.train(epoch):
+            state, found = step((step_key, state), batch)
             sums = found if sums is None else jax.tree.map(jnp.add, sums, found)
         row = {"epoch": epoch + 1, **_named("train_", task.summary(_numbers(sums or {})))}
         if not math.isfinite(row["train_loss"]) or not _finite(state):
@@ -170,29 +190,60 @@ def poly(rate: float, steps: int, *, power: float = 0.9) -> Callable[[Array], Ar
     return lambda step: rate * jnp.maximum(1 - step / steps, 0) ** power
 
 
-def _begin(task: Task, feed: Feed, key: Array, variables: Variables | None) -> State:
-    images, _ = next(iter(feed.train(0)))
-    own = jax.jit(task.init)(key, images) if variables is None else variables
-    return State(own.params, own.stats, task.optimizer.init(own.params), jnp.zeros((), jnp.int32))
+class _Program:
+    """A function of what devices have in common and of a batch that they share; on one device compiled on its own."""
+
+    def __init__(self, function: Shared, devices: int | Sequence[jax.Device] | None, size: int) -> None:
+        self._function = function
+        self._shared = None
+        if len(choose_devices(devices)) > 1:
+            self._shared = data_parallel(function, devices=devices)
+            self._shared.check_batch(size)
+        self._program: Callable[..., Any] | None = None
+
+    def __call__(self, whole: PyTree, batch: Any) -> Any:
+        batch = tuple(batch)
+        if self._shared is not None:
+            return self._shared(whole, self._shared.place(batch))
+        if self._program is None:
+            self._program = _compiled(functools.partial(self._function, axis=None), whole, batch)
+        return self._program(whole, batch)
 
 
-def _stepper(task: Task) -> Callable[..., tuple[State, dict[str, Array]]]:
-    def step(key: Array, state: State, images: Array, targets: Array) -> tuple[State, dict[str, Array]]:
+def _compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    return jax.jit(function).lower(*arguments).compile()
+
+
+def _stepper(task: Task) -> Shared:
+    def step(whole: PyTree, batch: PyTree, *, axis: str | None) -> PyTree:
         import optax
 
+        (key, state), (images, targets) = whole, batch
         here = jax.random.fold_in(key, state.step)
-        gradient = jax.grad(lambda params: task.loss(here, params, state.stats, images, targets), has_aux=True)
+        first = jnp.zeros((), jnp.int32) if axis is None else lax.axis_index(axis) * len(images)
+        gradient = jax.grad(lambda params: task.loss(here, first, params, state.stats, images, targets), has_aux=True)
         grads, (stats, sums) = gradient(state.params)
+        if axis is not None:
+            grads, stats = lax.pmean((grads, stats), axis)
+            sums = lax.psum(sums, axis)
         updates, optimizer = task.optimizer.update(grads, state.optimizer, state.params)
         return State(optax.apply_updates(state.params, updates), stats, optimizer, state.step + 1), sums
 
     return step
 
 
-def _total(measure: Callable[..., dict[str, Array]], variables: Variables, feed: Feed) -> dict[str, np.ndarray]:
+def _measurer(task: Task) -> Shared:
+    def measure(whole: PyTree, batch: PyTree, *, axis: str | None) -> PyTree:
+        sums = task.measure(whole, *batch)
+        return sums if axis is None else lax.psum(sums, axis)
+
+    return measure
+
+
+def _total(measure: _Program, variables: Variables, feed: Feed) -> dict[str, np.ndarray]:
     sums: dict[str, np.ndarray] = {}
-    for images, targets, weights in feed.test():
-        found = _numbers(measure(variables, images, targets, weights))
+    for batch in feed.test():
+        found = _numbers(measure(variables, batch))
         sums = {name: sums.get(name, 0) + np.asarray(value, np.float64) for name, value in found.items()}
     return sums
 

@@ -7,7 +7,7 @@ map of each frame back first.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -143,7 +143,7 @@ def make_network(config: SegmentationConfig, num_classes: int, **backbone: Any) 
     return DeepLabV3Plus(base, num_classes, config.head_width, max(1, config.head_width * 48 // 256))
 
 
-def fused(maps: Array, size: tuple[int, int], maker: VideoMaker, *, unwarp: bool) -> Array:
+def fused(maps: Array, size: tuple[int, ...], maker: VideoMaker, *, unwarp: bool) -> Array:
     """Logits of frames as one map of the size of the images.
 
     Args:
@@ -218,6 +218,7 @@ def train_segmentation(
     checkpoints: Checkpoints | None = None,
     settings: Mapping[str, Any] | None = None,
     test_every: int = 1,
+    devices: int | Sequence[jax.Device] | None = 1,
     progress: Progress | None = None,
 ) -> Segmented:
     """Trains a segmentation network on videos made of images.
@@ -233,6 +234,7 @@ def train_segmentation(
       checkpoints: where every epoch is kept, see ``nasjax.das.loop.fit``.
       settings: kept beside the state.
       test_every: epochs between evaluations.
+      devices: which share every batch, see ``nasjax.das.loop.fit``.
       progress: called with finished and all epochs.
 
     Returns:
@@ -249,7 +251,8 @@ def train_segmentation(
     network = make_network(config, train_scenes.num_classes, **(backbone or {}))
     task = _task(config, network, maker, train_scenes.num_classes, feed.steps, variables is not None)
     fitted = fit(task, feed, key=key, epochs=config.epochs, checkpoints=checkpoints, settings=settings,
-                 test_every=test_every, variables=variables, progress=progress)  # fmt: skip
+                 test_every=test_every, variables=variables, devices=devices,
+                 progress=progress)  # fmt: skip
     matrix = evaluate(network, fitted.variables, feed, maker, config=config)
     return Segmented(network, fitted, iou(matrix))
 
@@ -323,11 +326,11 @@ def _task(
         return Variables(found["params"], found.get("batch_stats", {}))
 
     def loss(
-        key: Array, params: PyTree, stats: PyTree, images: Array, masks: Array
+        key: Array, first: Array, params: PyTree, stats: PyTree, images: Array, masks: Array
     ) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
         video = maker(normalised(images, config))
-        maps, new = network.apply({"params": params, "batch_stats": stats}, video, train=True,
-                                  rngs={"dropout": key}, mutable=["batch_stats"])  # fmt: skip
+        own, rngs = {"params": params, "batch_stats": stats}, {"dropout": jax.random.fold_in(key, first)}
+        maps, new = network.apply(own, video, train=True, rngs=rngs, mutable=["batch_stats"])
         logits = fused(maps.logits, masks.shape[1:3], maker, unwarp=config.unwarp)
         total, count = pixel_loss(logits, masks)
         value = total / jnp.maximum(count, 1)  # a crop may hold no pixel that counts

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 import operator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ class TemporalConfig:
       placement: "start" of the residual branch (TSM's own), "end", after its last convolution and before the norm (that
         of DAS), or "auto", which is each method's own.
       relative_to: what ``ratio`` counts in a bottleneck, "inner" (input of its last convolution) or "output".
-      init: "reference", or "identity": gates and fusion start near zero and channels are not interleaved, so that a
+      start: "reference", or "identity": gates and fusion start near zero and channels are not interleaved, so that a
         pretrained network is hardly changed. The published modules permute channels, and GSF halves them, at the start.
     """
 
@@ -46,12 +47,12 @@ class TemporalConfig:
     direction: str = "both"
     placement: str = "auto"
     relative_to: str = "inner"
-    init: str = "reference"
+    start: str = "reference"
 
     def __post_init__(self) -> None:
         """Checks every field."""
         for name, allowed in (("kind", KINDS), ("direction", DIRECTIONS), ("placement", ("auto", "start", "end")),
-                              ("relative_to", ("inner", "output")), ("init", ("reference", "identity"))):  # fmt: skip
+                              ("relative_to", ("inner", "output")), ("start", ("reference", "identity"))):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}={getattr(self, name)!r} of a temporal module; allowed: {', '.join(allowed)}")
         if not 0 < self.ratio <= 1:
@@ -149,12 +150,12 @@ class GSM(nn.Module):
 
     Attributes:
       direction: see ``TemporalConfig``.
-      init: see ``TemporalConfig``.
+      start: see ``TemporalConfig``.
       precision: "highest" or "fast".
     """
 
     direction: str = "both"
-    init: str = "reference"
+    start: str = "reference"
     precision: str = "highest"
 
     @nn.compact
@@ -181,12 +182,12 @@ class GSF(nn.Module):
 
     Attributes:
       direction: see ``TemporalConfig``.
-      init: see ``TemporalConfig``.
+      start: see ``TemporalConfig``.
       precision: "highest" or "fast".
     """
 
     direction: str = "both"
-    init: str = "reference"
+    start: str = "reference"
     precision: str = "highest"
 
     @nn.compact
@@ -237,7 +238,8 @@ class Temporal(nn.Module):
         treated = config.channels(self.width)
         if treated > x.shape[-1]:
             raise InputError(f"{config.kind} needs {treated} channels, the layer has {x.shape[-1]}; do: widen it")
-        module = (GSM if config.kind == "gsm" else GSF)(config.direction, config.init, self.precision, name=config.kind)
+        kind = GSM if config.kind == "gsm" else GSF
+        module = kind(config.direction, config.start, self.precision, name=config.kind)
         mixed = module(video[..., :treated], train=train)
         return jnp.concatenate([mixed, video[..., treated:]], -1).reshape(x.shape)
 
@@ -248,7 +250,7 @@ def _gated(module: GSM | GSF, video: Array, train: bool, *, fused: bool) -> Arra
     if video.ndim != 5 or channels % 4:
         raise InputError(f"video {video.shape}; need [batch, frames, height, width, channels], a multiple of 4 of them")
     precision = PRECISIONS[module.precision]
-    gentle = module.init == "identity"
+    gentle = module.start == "identity"
     starts_at_zero = gentle or not fused
     kernel_init = nn.initializers.zeros_init() if starts_at_zero else _uniform
     kernel = module.param("kernel", kernel_init, (3, 3, 3, channels // 2, 2))
@@ -288,7 +290,7 @@ def _bias(fan_in: int) -> nn.initializers.Initializer:
     """PyTorch's law of a bias: uniform within 1 / sqrt(fan in)."""
     bound = 1 / math.sqrt(fan_in)
 
-    def init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:  # type: ignore[assignment]
+    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +16,13 @@ from nasjax.das.genotype import Genotype
 from nasjax.das.loop import Fitted, Progress, Task, fit
 from nasjax.das.temporal import TemporalConfig
 from nasjax.das.variants import Variant, make_variant
+from nasjax.data import stream
 from nasjax.data.augment import AugmentConfig, as_unit, augment, prepare
+from nasjax.data.dataset import Dataset
 from nasjax.training.config import TrainConfig
 from nasjax.training.optimizers import transformation
 from nasjax.training.schedules import learning_rate
 from nasjax.types import Array, InputError, PyTree, Variables
-
-if TYPE_CHECKING:
-    from nasjax.data.dataset import Dataset
 
 SMALL_IMAGE = 64  # images up to this size get the stem of CIFAR
 
@@ -110,7 +109,8 @@ class Trained(NamedTuple):
           float [batch, classes], mean over frames.
         """
         own = {"params": self.fitted.variables.params, "batch_stats": self.fitted.variables.stats}
-        return self.network.apply(own, self.variant.maker(prepare(images, self.augment)))
+        network: Any = self.network
+        return network.apply(own, self.variant.maker(prepare(images, self.augment)))
 
 
 def train(
@@ -124,6 +124,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     settings: Mapping[str, Any] | None = None,
     test_every: int = 1,
+    devices: int | Sequence[jax.Device] | None = 1,
     progress: Progress | None = None,
 ) -> Trained:
     """Trains a network on the videos of a genotype, or a baseline.
@@ -138,6 +139,7 @@ def train(
       checkpoints: where every epoch is kept; the same call goes on from there with the same numbers.
       settings: what decides the outcome, kept beside the state.
       test_every: epochs between evaluations.
+      devices: which share every batch, see ``nasjax.das.loop.fit``.
       progress: called with finished and all epochs.
 
     Returns:
@@ -156,7 +158,7 @@ def train(
     chosen = chosen._replace(maker=chosen.maker.normalised(changes.mean, changes.std))
     task = _task(dataclasses.replace(config.recipe, augment=changes), network, chosen, classes, feed.steps)
     fitted = fit(task, feed, key=key, epochs=config.recipe.epochs, checkpoints=checkpoints, settings=settings,
-                 test_every=test_every, progress=progress)  # fmt: skip
+                 test_every=test_every, devices=devices, progress=progress)  # fmt: skip
     facts = {name: int(getattr(train_images, name)) for name in ("num_classes", "image_size", "channels")}
     return Trained(chosen, network, fitted, changes, {**facts, "seed": seed})
 
@@ -235,9 +237,9 @@ class ImageFeed:
         Yields:
           uint8 or float [batch, height, width, channels] and int32 [batch].
         """
-        from nasjax.data import stream
-
-        with stream.prefetch(stream.batches(self._train, self._batch, seed=self._seed, epoch=epoch)) as ahead:
+        batches = stream.batches(self._train, self._batch, seed=self._seed, epoch=epoch)
+        ahead: stream.Prefetch[Any]
+        with stream.prefetch(batches) as ahead:
             yield from ahead
 
     def test(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -246,13 +248,11 @@ class ImageFeed:
         Yields:
           As ``train``, and float32 [batch], 0 where an image fills up the last batch.
         """
-        from nasjax.data import stream
-
         for batch, weights in stream.in_order(self._test, self._batch):
             yield np.asarray(batch.images), np.asarray(batch.labels), weights
 
 
-def _task(config: TrainConfig, network: networks.Network, variant: Variant, num_classes: int, steps: int) -> Task:
+def _task(config: TrainConfig, network: Any, variant: Variant, num_classes: int, steps: int) -> Task:
     import optax
 
     def init(key: Array, images: Array) -> Variables:
@@ -260,14 +260,15 @@ def _task(config: TrainConfig, network: networks.Network, variant: Variant, num_
         return Variables(found["params"], found.get("batch_stats", {}))
 
     def loss(
-        key: Array, params: PyTree, stats: PyTree, images: Array, labels: Array
+        key: Array, first: Array, params: PyTree, stats: PyTree, images: Array, labels: Array
     ) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
         augment_key, drop_key = jax.random.split(key)
         targets = jax.nn.one_hot(labels, num_classes)
-        images, targets = augment(augment_key, as_unit(images), targets, config.augment)
+        places = first + jnp.arange(len(images))
+        images, targets = augment(augment_key, as_unit(images), targets, config.augment, indices=places)
         targets = targets * (1 - config.label_smoothing) + config.label_smoothing / num_classes
-        logits, new = network.apply({"params": params, "batch_stats": stats}, variant.maker(images), train=True,
-                                    rngs={"dropout": drop_key}, mutable=["batch_stats"])  # fmt: skip
+        own, rngs = {"params": params, "batch_stats": stats}, {"dropout": jax.random.fold_in(drop_key, first)}
+        logits, new = network.apply(own, variant.maker(images), train=True, rngs=rngs, mutable=["batch_stats"])
         value = -(targets * jax.nn.log_softmax(logits)).sum(-1).mean()
         right = (logits.argmax(-1) == labels).sum().astype(value.dtype)
         count = jnp.asarray(len(labels), value.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
@@ -89,7 +89,7 @@ def field_figure(fields: Mapping[str, Field], *, theme: Theme = "light") -> Figu
     if image is not None:
         bar = figure.colorbar(image, ax=list(axes), shrink=0.7, pad=0.01)
         bar.ax.tick_params(colors=palette.muted, labelsize=8)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     return figure
 
 
@@ -129,7 +129,7 @@ def overlay_figure(
     there = [int(c) for c in np.union1d(truth[truth != IGNORE], predicted)]
     marks = [_patch(colors[c]) for c in there]
     names = [class_names[c] if c < len(class_names) else f"class {c}" for c in there]
-    look = {"ncols": 6, "frameon": False, "fontsize": 8.5, "labelcolor": palette.ink}
+    look: dict[str, Any] = {"ncols": 6, "frameon": False, "fontsize": 8.5, "labelcolor": palette.ink}
     figure.legend(marks, names, loc="outside lower center", **look)
     return figure
 
@@ -167,7 +167,7 @@ def class_colors(num_classes: int) -> np.ndarray:
     return np.round(255 * np.asarray(rows)).astype(np.uint8)
 
 
-def _patch(color: np.ndarray) -> object:
+def _patch(color: np.ndarray) -> Any:
     from matplotlib.patches import Patch
 
     return Patch(facecolor=tuple(color / 255))

@@ -102,4 +102,5 @@ def _random(genotype: Genotype | None, seed: int) -> Genotype:
     config = DASConfig() if genotype is None else genotype.config
     if config.magnitude == "learned":
         config = dataclasses.replace(config, magnitude="sampled")
-    return random_genotype(seed, config, sample_magnitudes(jax.random.key(seed), config))
+    magnitude_key, choice_key = jax.random.split(jax.random.key(seed))
+    return random_genotype(choice_key, config, sample_magnitudes(magnitude_key, config))

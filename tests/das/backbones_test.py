@@ -12,7 +12,8 @@ from nasjax.das import networks
 from nasjax.das.temporal import TemporalConfig
 from nasjax.types import InputError
 
-SMALL = {"width": 8, "stem": "cifar", "num_classes": 3, "stages": (1, 1)}
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+SMALL = {"depth": 18, "width": 8, "stem": "cifar", "num_classes": 3, "stages": (1, 1)}
 
 
 @functools.cache
@@ -20,9 +21,20 @@ def variables_of(network, size=8):
     """Random variables, without a compilation: shapes are traced, numbers drawn by NumPy."""
     rng = np.random.default_rng(0)
     found = networks.shapes(network, image_size=size)
-    params = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape) / 3, jnp.float32), found["params"])
+
+    def draw(path, a):
+        # Positive scales keep every channel alive behind a ReLU.
+        values = rng.uniform(0.5, 1.5, a.shape) if "scale" in str(path[-1]) else rng.normal(size=a.shape) / 3
+        return jnp.asarray(values, jnp.float32)
+
+    params = jax.tree_util.tree_map_with_path(draw, found["params"])
     stats = jax.tree.map(lambda a: jnp.asarray(rng.uniform(0.5, 2, a.shape), jnp.float32), found["batch_stats"])
     return {"params": params, "batch_stats": stats}
+
+
+def compiled(fn, *args):
+    """Result of a function that is compiled as a whole: quicker than operation by operation."""
+    return jax.jit(fn).lower(*args).compile()(*args)
 
 
 def images(n=2, frames=1, size=8, seed=0):
@@ -73,7 +85,7 @@ def plain_resnet(variables, x, stages):
         mean, factor, bias = (a[None, None, None] for a in (s["mean"], factor, p["bias"]))
         return (y - mean) * factor + bias
 
-    x = jax.nn.relu(conv(params["stem"], stats["stem"], x, 1))
+    x = jax.nn.relu(conv(params["first"], stats["first"], x, 1))
     for stage, blocks in enumerate(stages):
         for block in range(blocks):
             p, s = (tree[f"stage{stage + 1}_block{block}"] for tree in (params, stats))
@@ -95,17 +107,17 @@ def test_one_frame_without_a_module_is_the_plain_network_bit_for_bit():
 def test_consensus_is_the_mean_of_logits():
     network = networks.resnet(temporal="none", **SMALL)
     variables, x = variables_of(network), images(frames=3)
-    each = network.apply(variables, x, output="frames")
+    each = compiled(lambda v, x: network.apply(v, x, output="frames"), variables, x)
     assert each.shape == (2, 3, 3)
-    alone = jnp.stack([network.apply(variables, x[:, t : t + 1]) for t in range(3)], 1)
+    alone = compiled(network.apply, variables, x.reshape(6, 1, 8, 8, 3)).reshape(2, 3, 3)
     np.testing.assert_allclose(each, alone, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(network.apply(variables, x), each.mean(1))
+    np.testing.assert_allclose(compiled(network.apply, variables, x), each.mean(1), rtol=1e-5, atol=1e-6)
 
 
 def depends(network, frames=4):
     """Which frames the logits of the first frame depend on."""
     variables, x = variables_of(network), images(1, frames)
-    gradient = jax.grad(lambda x: network.apply(variables, x, output="frames")[0, 0].sum())(x)
+    gradient = compiled(jax.grad(lambda x, v: network.apply(v, x, output="frames")[0, 0].sum()), x, variables)
     return [bool(np.abs(gradient[0, t]).max() > 0) for t in range(frames)]
 
 
@@ -124,7 +136,7 @@ def test_frames_see_their_neighbours(temporal, expected):
 def test_inverted_blocks_have_modules(make):
     network = make(num_classes=3, width=0.1, stem="cifar", temporal="gsf")
     found = networks.shapes(network, image_size=8)["params"]
-    blocks = [name for name, p in found.items() if "temporal" in p.get("last", {})]
+    blocks = [name for name, p in found.items() if "mixing" in p.get("last", {})]
     assert len(blocks) == network.num_temporal > 5
 
 
@@ -149,19 +161,23 @@ def test_width_stem_and_dilation():
 def test_training_draws_and_changes_statistics():
     network = networks.resnet(temporal="gsf", dropout=0.5, **SMALL)
     variables, x = variables_of(network), images(2, 2)
-    run = functools.partial(network.apply, variables, x, train=True, mutable=["batch_stats"])
-    one, stats = run(rngs={"dropout": jax.random.key(0)})
-    two, _ = run(rngs={"dropout": jax.random.key(1)})
+
+    def run(variables, x, keys):
+        apply = functools.partial(network.apply, variables, x, train=True, mutable=["batch_stats"])
+        return [apply(rngs={"dropout": key}) for key in keys]
+
+    (one, stats), (two, _) = compiled(run, variables, x, jax.random.split(jax.random.key(0)))
     assert not np.array_equal(one, two)
-    before, after = (tree["batch_stats"]["stem"]["norm"]["mean"] for tree in (variables, stats))
+    before, after = (tree["batch_stats"]["first"]["norm"]["mean"] for tree in (variables, stats))
     assert not np.array_equal(before, after)
 
 
 def test_results_do_not_depend_on_the_batch():
-    network = networks.resnet(temporal="gsf", **SMALL)
+    network = networks.resnet(temporal="gsm", **SMALL)
     variables, x = variables_of(network), images(3, 2)
-    whole = network.apply(variables, x)
-    parts = jnp.concatenate([network.apply(variables, x[i : i + 1]) for i in range(3)])
+    whole = compiled(network.apply, variables, x)
+    one = jax.jit(network.apply).lower(variables, x[:1]).compile()
+    parts = jnp.concatenate([one(variables, x[i : i + 1]) for i in range(3)])
     np.testing.assert_allclose(whole, parts, rtol=1e-5, atol=1e-5)
 
 
@@ -181,7 +197,7 @@ def test_every_product_has_a_stated_precision():
 )  # fmt: skip
 def test_bad_options(options):
     with pytest.raises(InputError, match="allowed|need"):
-        networks.resnet(**options)
+        networks.resnet(**({"depth": 18} | options))
 
 
 def test_bad_names_and_videos():

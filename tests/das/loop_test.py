@@ -33,11 +33,12 @@ class Feed:
             yield X[rows], Y[rows], weights
 
 
-def task(rate=0.05):
-    def loss(key, params, stats, x, y):
-        noise = 0.01 * jax.random.normal(key, y.shape)
-        errors = jnp.square(jnp.dot(x, params["w"], precision="highest") - y - noise)
-        return errors.mean(), ({"seen": stats["seen"] + 1.0}, {"loss": errors.sum(), "count": jnp.asarray(4.0)})
+def task(rate=0.1, noise=0.01):
+    def loss(key, first, params, stats, x, y):
+        shift = noise * jax.random.normal(key, y.shape)
+        errors = jnp.square(jnp.dot(x, params["w"], precision="highest") - y - shift)
+        sums = {"loss": errors.sum(), "count": jnp.asarray(len(y), jnp.float32)}
+        return errors.mean(), ({"seen": stats["seen"] + 1.0}, sums)
 
     def measure(variables, x, y, weights):
         errors = jnp.square(jnp.dot(x, variables.params["w"], precision="highest") - y)
@@ -48,7 +49,7 @@ def task(rate=0.05):
         loss=loss,
         measure=measure,
         summary=lambda sums: {"loss": float(sums["loss"] / sums["count"])},
-        optimizer=optax.sgd(rate, momentum=0.9),
+        optimizer=optax.sgd(rate, momentum=0.1),
     )
 
 
@@ -92,6 +93,16 @@ def test_a_loss_that_is_no_number_stops_at_the_last_good_state(whole, tmp_path):
     assert broken.history[-1]["test_loss"] == whole.history[1]["test_loss"]
     with pytest.raises(InputError, match="lower the learning rate"):
         fit(task(), Feed(poison=0), key=KEY, epochs=5)
+
+
+def test_devices_share_a_batch():
+    one, two = (fit(task(noise=0.0), Feed(), key=KEY, epochs=2, devices=devices) for devices in (1, 2))
+    np.testing.assert_allclose(two.variables.params["w"], one.variables.params["w"], rtol=1e-5)
+    for a, b in zip(one.history, two.history, strict=True):
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-5)
+        assert a["test_loss"] == pytest.approx(b["test_loss"], rel=1e-5)
+    with pytest.raises(InputError, match="batch_size=4 on 3 devices"):
+        fit(task(), Feed(), key=KEY, epochs=1, devices=3)
 
 
 def test_evaluation_is_as_rare_as_asked(whole):
