@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 from PIL import Image
 
-from nasjax import das
+from nasjax import das, report
 from nasjax.cli import common, das_search
 
 pytestmark = pytest.mark.usefixtures("quick_jit")
@@ -43,7 +43,7 @@ def run_here(capsys):
     return run_here
 
 
-def test_results_and_a_second_run(run_here, tmp_path):
+def test_results_and_a_second_run(run_here, tmp_path, monkeypatch):
     workdir = tmp_path / "run"
     code, out, err = run_here(f"--workdir={workdir}", *TINY, "--seeds=2")
     assert code == 0, err
@@ -59,6 +59,8 @@ def test_results_and_a_second_run(run_here, tmp_path):
         assert np.asarray(image.convert("RGB")).std() > 20
     flags = (workdir / "run.flags").read_text()
     assert "--flagfile=" in flags and "--seeds=2" in flags
+    picture = (workdir / "frames.png").read_bytes()
+    monkeypatch.setattr(report, "png", lambda figure: picture)  # drawing takes longer than all the rest
     code, again, _ = run_here(f"--flagfile={workdir / 'run.flags'}")
     assert code == 0 and "earlier run" in again
     assert json.loads((workdir / "result.json").read_text()) == results

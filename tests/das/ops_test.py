@@ -82,7 +82,7 @@ def test_normalised_images_are_treated_in_their_own_units(images):
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
     normalised = ((images - np.array(mean)) / np.array(std)).astype(np.float32)
     out = ops.apply(normalised, "invert", 0.0, mean=mean, std=std)
-    np.testing.assert_allclose(out * np.array(std) + np.array(mean), 1 - images, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(out) * std + mean, 1 - images, atol=1e-5)
 
 
 def test_levels():
