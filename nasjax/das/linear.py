@@ -67,7 +67,7 @@ def cell(
     """
     height, width = inputs[0].shape[-3:-1]
     needed = np.ones(weights.shape, bool) if used is None else np.asarray(used, bool)
-    edges = [_edge(config, weights[e], magnitudes[e], needed[e], height, width) for e in range(len(config.edges))]
+    edges = _edges(config, weights, magnitudes, needed, height, width)
     states = list(inputs)
     for node in range(config.num_nodes):
         total = jnp.zeros((len(config.moved), *inputs[0].shape[-3:]), inputs[0].dtype)
@@ -84,31 +84,38 @@ def cell(
     return states[-1]
 
 
-def _edge(config: DASConfig, weights: Array, magnitudes: Array, used: np.ndarray, height: int, width: int) -> _Edge:
-    edge = _Edge(None, None, None, None, [])
+def _edges(
+    config: DASConfig, weights: Array, magnitudes: Array, needed: np.ndarray, height: int, width: int
+) -> list[_Edge]:
+    """What all edges do. Operators of an operation are made for all of its edges at once, which compiles faster."""
+    edges = [_Edge(None, None, None, None, []) for _ in config.edges]
     pixels = (height, width) if config.whole_pixels else None
     for k, operation in enumerate(config.operations):
-        if not used[k]:
-            continue
-        weight, name = weights[k], operation.name
+        own, name = np.flatnonzero(needed[:, k]), operation.name
         if name == "identity":
-            edge = edge._replace(identity=weight)
+            for e in own:
+                edges[e] = edges[e]._replace(identity=weights[e, k])
+        if name == "identity" or not len(own):
             continue
-        frames = [frame_magnitude(operation, magnitudes[k], level, pixels=pixels) for level in config.moved]
-        value = jnp.stack([jnp.asarray(frame) for frame in frames])
+        frames = [frame_magnitude(operation, magnitudes[own, k], level, pixels=pixels) for level in config.moved]
+        value = jnp.stack([jnp.asarray(frame) for frame in frames], 1)  # [edges, levels]
         if name in warps.GATHERED:
-            edge.turns.append((weight, rotation.reader(name, value, height, width)))
+            tables = rotation.reader(name, value, height, width)
+            for i, e in enumerate(own):
+                edges[e].turns.append((weights[e, k], rotation.Reader(*(table[i] for table in tables))))
             continue
         y, x = warps.axes(name, value, height, width)
         rows = None if y is None else warps.hat_operator(y, height)
-        columns = None if x is None else weight * warps.hat_operator(x, width)
-        if rows is not None and columns is not None:
-            edge = edge._replace(zoom=(rows, columns))
-        elif rows is not None:
-            edge = edge._replace(y=weight * rows)
-        else:
-            edge = edge._replace(x=columns)
-    return edge
+        columns = None if x is None else warps.hat_operator(x, width)
+        for i, e in enumerate(own):
+            weight = weights[e, k]
+            if rows is not None and columns is not None:
+                edges[e] = edges[e]._replace(zoom=(rows[i], weight * columns[i]))
+            elif rows is not None:
+                edges[e] = edges[e]._replace(y=weight * rows[i])
+            elif columns is not None:
+                edges[e] = edges[e]._replace(x=weight * columns[i])
+    return edges
 
 
 def _between(source: Array, edges: list[_Edge], config: DASConfig) -> Array:
