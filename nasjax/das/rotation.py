@@ -51,7 +51,8 @@ def reader(name: str, magnitude: Array, height: int, width: int) -> Reader:
     forth = taps(name, magnitude, height, width)
     # Rows of a shear only slide, so its transpose is the shear by the opposite slope.
     back = _turned_back(magnitude, height, width) if name == "rotate" else taps(name, -magnitude, height, width)
-    return Reader(*forth, *back)
+    # Without the barrier a compiler may fuse the tables into the reading, and compute them for every image anew.
+    return lax.optimization_barrier(Reader(*forth, *back))
 
 
 @jax.custom_vjp
