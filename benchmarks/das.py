@@ -71,13 +71,12 @@ def own_jobs(args: argparse.Namespace) -> tuple[dict[str, Job], Job, Job, dict[s
     program = search_steps.make_program(das.linen_network(module), cell, config)
     state = program.init(jax.random.key(0), shape[1:], magnitudes)
     labels = jnp.arange(args.batch_size) % CLASSES
-    halves = search_steps.Halves(images, labels, images, labels)
     step = jax.jit(program.step)
-    rows, rate, key = jnp.arange(args.batch_size), jnp.float32(0.025), jax.random.key(1)
+    batch, rate, key = (images, labels), jnp.float32(0.025), jax.random.key(1)
     jobs: dict[str, Job] = {
         "forward": lambda: run(images, weights),
         "backward": lambda: pull(images, weights, magnitudes),
-        "step": lambda: step(state, halves, rows, rows, rate, key),
+        "step": lambda: step(state, batch, batch, rate, key),
     }
     job = {
         "batch_size": args.batch_size, "image_size": args.image_size, "channels": 3, "levels": cell.levels,

@@ -25,6 +25,7 @@ import jax
 import numpy as np
 
 from nasjax import das
+from nasjax.cli import common
 from nasjax.das import warps
 
 IMAGES, SIZE, CHANNELS, CLASSES = 500, 20, 8, 10
@@ -107,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--seeds and --epochs must be at least 1")
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}; {IMAGES} images {SIZE}x{SIZE}, {CHANNELS} channels,"
           f" {args.cell} cell, {args.epochs} epochs, projection interval 1\n")  # fmt: skip
+    common.enable_compile_cache()  # every seed compiles the same programs
     rows = []
     for planted in args.planted:
         own = []

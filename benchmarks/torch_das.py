@@ -67,7 +67,11 @@ def main() -> int:
         out = states[-1] / job["gain"]
         if not job["shared"]:
             return out
-        return torch.stack([x if level == 0 else out[:, at.index(level)] for level in levels], 1)
+        sums, still = weights.sum(1), [1.0, 1.0]  # at level 0 an edge multiplies
+        for node in range(1 + max(to for to, _ in edges)):
+            still.append(sum(sums[e] * still[source] for e, (to, source) in enumerate(edges) if to == node))
+        middle = x * (still[-1] / job["gain"])
+        return torch.stack([middle if level == 0 else out[:, at.index(level)] for level in levels], 1)
 
     class Block(torch.nn.Module):
         """A basic block whose branch begins with a temporal shift."""

@@ -1,5 +1,6 @@
 """Shared settings and fixtures. The settings come first: they must precede the first use of a device."""
 
+import functools
 import os
 import pathlib
 
@@ -46,6 +47,14 @@ def quick_compilation():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jax.stages.Lowered, "compile", quick)
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_jit():
+    """Compiles quickly what is jitted within the tests of a module, if by ``jax.jit(function)`` and not nested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=QUICK))
         yield
 
 

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -78,7 +79,7 @@ def _sections(found: Sequence[Any], images: np.ndarray) -> list[report.Section]:
 
     first, picture = found[0], report.Picture
     cell = first.cell
-    videos = np.asarray(apply_cell(first.genotype, images))
+    videos = np.asarray(apply_cell(first.genotype, jnp.asarray(images)))
     if cell.mean:
         videos = videos * np.asarray(cell.std) + np.asarray(cell.mean)
     frames = picture("frames", "Frames of the chosen cell, an image a row", "What the network sees: each row is one"

@@ -6,6 +6,8 @@ from nasjax.das.cell import reference_magnitudes as reference_magnitudes
 from nasjax.das.cell import sample_magnitudes as sample_magnitudes
 from nasjax.das.config import DASConfig as DASConfig
 from nasjax.das.config import preset as preset
+from nasjax.das.dense_targets import unwarp as unwarp
+from nasjax.das.dense_targets import warp_masks as warp_masks
 from nasjax.das.genotype import Gene as Gene
 from nasjax.das.genotype import Genotype as Genotype
 from nasjax.das.networks import efficientnet_b0 as efficientnet_b0

@@ -43,7 +43,7 @@ def apply_cell(
             raise InputError("the genotype belongs to another cell than config; do: leave config out")
         weights, own, used = chosen.arrays()
         return mixture(images, jnp.asarray(weights, images.dtype), jnp.asarray(own, images.dtype),
-                       config=chosen.config, gain=float(chosen.config.path_gain(used.any(-1))), used=used,
+                       config=chosen.config, gain=float(chosen.config.path_gain(kept=used.any(-1))), used=used,
                        key=key)  # fmt: skip
     if config is None or magnitudes is None:
         raise InputError("alpha alone does not say what the cell is; do: give config and magnitudes, too")
@@ -213,8 +213,8 @@ def _general(
 ) -> Array:
     """Output of one cell of any operations: float [levels, batch, height, width, channels]."""
     needed = np.ones(weights.shape, bool) if used is None else np.asarray(used, bool)
-    how = {"interpolation": config.interpolation, "fill": config.fill, "whole_pixels": config.whole_pixels,
-           "mean": config.mean, "std": config.std, "precision": config.precision}  # fmt: skip
+    names = ("interpolation", "fill", "whole_pixels", "mean", "std", "precision")
+    how: dict[str, Any] = {name: getattr(config, name) for name in names}
     shape = inputs[0].shape[-4:]
     levels = []
     for place, level in enumerate(config.moved):

@@ -126,7 +126,7 @@ class DASConfig:
         """Numbers of the edges into a node."""
         return tuple(e for e, (i, _) in enumerate(self.edges) if i == node)
 
-    def path_gain(self, kept: Any = None) -> np.ndarray:
+    def path_gain(self, *, kept: Any = None) -> np.ndarray:
         """How often identities along all paths would add an image up at the last node.
 
         Args:

@@ -43,8 +43,10 @@ def warp_masks(genotype: Genotype, masks: Array, *, num_classes: int, ignore: in
                 continue
             place = config.num_inputs + gene.node
             moved = _moved(source, gene, level)
-            states[place] = moved if states[place] is None else states[place] + moved
-        total = jnp.zeros_like(votes) if states[-1] is None else states[-1]
+            before = states[place]
+            states[place] = moved if before is None else before + moved
+        last = states[-1]
+        total = jnp.zeros_like(votes) if last is None else last
         seen = total.sum(-1) > 0.5
         frames[level] = jnp.where(seen, total.argmax(-1), ignore).astype(jnp.int32)
     return jnp.stack([frames[level] for level in config.levels], 1)
@@ -69,7 +71,7 @@ def unwarp(genotype: Genotype, logits: Array) -> Array:
     if logits.ndim != 5 or logits.shape[1] != config.num_frames:
         raise InputError(f"logits {logits.shape}; allowed: [batch, {config.num_frames}, height, width, classes]")
     kept = genotype.arrays()[2].any(-1)
-    gain = float(DASConfig(num_nodes=config.num_nodes, num_inputs=config.num_inputs).path_gain(kept))
+    gain = float(DASConfig(num_nodes=config.num_nodes, num_inputs=config.num_inputs).path_gain(kept=kept))
     frames = []
     for t, level in enumerate(config.levels):
         states: list[Array | None] = [None] * (config.num_inputs + config.num_nodes)
@@ -79,7 +81,8 @@ def unwarp(genotype: Genotype, logits: Array) -> Array:
             if reached is None:
                 continue
             back = ops.invert(reached, ops.OPERATIONS[gene.op], gene.magnitude, level=level)
-            states[gene.source] = back if states[gene.source] is None else states[gene.source] + back
+            before = states[gene.source]
+            states[gene.source] = back if before is None else before + back
         ends = [state for state in states[: config.num_inputs] if state is not None]
         frames.append(sum(ends[1:], ends[0]) / gain if ends else logits[:, t])
     return jnp.stack(frames, 1)

@@ -144,7 +144,8 @@ class Genotype:
             fields["ops"] = ops if isinstance(ops, str) else tuple(ops)
             if isinstance(ops, str) and ops not in SETS:
                 raise InputError(f"{where}: op set {ops!r} is unknown; allowed: {', '.join(SETS)}")
-            own = DASConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+            plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+            own = DASConfig(**plain)
             genes = tuple(Gene(int(n), int(s), str(op), float(m)) for n, s, op, m in content["genes"])
         except InputError:
             raise

@@ -12,7 +12,8 @@ import numpy as np
 
 from nasjax.das.config import DASConfig
 from nasjax.das.search_config import Network, SearchConfig, SearchData
-from nasjax.das.search_steps import Halves, Program, SearchState, make_program, mixing_weights
+from nasjax.das.search_steps import Program, SearchState, make_program, mixing_weights
+from nasjax.parallel.data import data_parallel
 from nasjax.types import InputError, PyTree
 
 _SHARE_OF_MEMORY = 0.7  # that the seeds of a group may fill
@@ -29,18 +30,16 @@ class Group:
     def __init__(
         self, program: Program, cell: DASConfig, config: SearchConfig, data: SearchData, magnitudes: Any, devices: Any
     ) -> None:
-        """Puts the images on the device; call ``make_group`` instead."""
+        """Stores checked values; call ``make_group`` instead."""
         self.cell, self.config = cell, config
         self._program = program
         self._shape = data.train_images.shape[1:]
-        self._sizes = len(data.train_labels), len(data.valid_labels)
-        labels = [y.astype(np.int32) for y in (data.train_labels, data.valid_labels)]
-        arrays = (data.train_images, labels[0], data.valid_images, labels[1])
-        self._halves = Halves(*(jnp.asarray(array) for array in arrays))
+        self._train = data.train_images, data.train_labels.astype(np.int32)
+        self._valid = data.valid_images, data.valid_labels.astype(np.int32)
         self._magnitudes = None if magnitudes is None else jnp.asarray(magnitudes, jnp.float32)
-        self._devices = devices
         self._init = jax.jit(functools.partial(self._over_seeds, self._init_one))
-        self._step = self._make_step()
+        self._step = data_parallel(self._step_of_all, devices=devices)
+        self._step.check_batch(config.batch_size)
         self._evaluate = jax.jit(functools.partial(self._over_seeds, program.evaluate, axes=(0, 0, None, None)))
         self._reset = jax.jit(functools.partial(self._over_seeds, program.reset))
 
@@ -57,15 +56,13 @@ class Group:
     def _init_one(self, key: jax.Array) -> SearchState:
         return self._program.init(key, self._shape, self._magnitudes)
 
-    def _make_step(self) -> Callable[..., tuple[SearchState, dict[str, jax.Array]]]:
-        def step(
-            state: SearchState, rows: tuple[jax.Array, jax.Array], halves: Halves, rate: jax.Array, keys: jax.Array,
-            axis: str | None = None,
-        ) -> tuple[SearchState, dict[str, jax.Array]]:  # fmt: skip
-            own = functools.partial(self._program.step, axis=axis)
-            return self._over_seeds(own, state, halves, *rows, rate, keys, axes=(0, None, 0, 0, None, 0))
-
-        return jax.jit(step, static_argnames="axis", donate_argnums=0)
+    def _step_of_all(self, whole: PyTree, batch: PyTree, *, axis: str | None) -> PyTree:
+        """One step of every seed: images and labels have the axis of seeds behind that of the batch."""
+        state, rate, keys = whole
+        train, valid = batch
+        own = functools.partial(self._program.step, axis=axis)
+        swapped = jax.tree.map(lambda x: x.swapaxes(0, 1), (train, valid))
+        return self._over_seeds(own, state, *swapped, rate, keys, axes=(0, 0, 0, None, 0))
 
     def init(self, keys: jax.Array) -> SearchState:
         """State at the beginning; every array has a leading axis of seeds.
@@ -102,18 +99,18 @@ class Group:
         Returns:
           the state after, and means over the steps: float64 [seeds].
         """
-        batch = self.config.batch_size
-        steps = self._sizes[0] // batch
-        train, valid = (
-            np.stack([_rows(jax.random.fold_in(key, stream), epoch, size, steps * batch) for key in keys])
-            for stream, size in ((1, self._sizes[0]), (4, self._sizes[1]))
-        )
+        batch, halves = self.config.batch_size, (self._train, self._valid)
+        steps = len(self._train[1]) // batch
+        orders = [
+            np.stack([_rows(jax.random.fold_in(key, stream), epoch, len(y), steps * batch) for key in keys], 1)
+            for stream, (_, y) in zip((1, 4), halves, strict=True)
+        ]
         step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, 2)
         sums: list[dict[str, jax.Array]] = []
         for number in range(steps):
-            part = slice(number * batch, (number + 1) * batch)
-            rows = jnp.asarray(train[:, part]), jnp.asarray(valid[:, part])
-            state, measures = self._step(state, rows, self._halves, jnp.float32(rate), step_keys)
+            rows = [order[number * batch : (number + 1) * batch] for order in orders]
+            taken = [(x[own], y[own]) for own, (x, y) in zip(rows, halves, strict=True)]
+            state, measures = self._step((state, jnp.float32(rate), step_keys), self._step.place(taken))
             sums.append(measures)
         mean = {name: np.mean([np.asarray(m[name], np.float64) for m in sums], 0) for name in sums[0]}
         return state, mean
@@ -129,13 +126,13 @@ class Group:
           accuracy and mean loss, float64 [seeds, c]. Images that do not fill a batch are left out.
         """
         batch = self.config.batch_size
-        number = self._sizes[1] // batch
-        order = np.random.default_rng(0).permutation(self._sizes[1])
+        number = len(self._valid[1]) // batch
+        order = np.random.default_rng(0).permutation(len(self._valid[1]))
         correct, loss = np.zeros(weights.shape[:2]), np.zeros(weights.shape[:2])
         for i in range(number):
             rows = order[i * batch : (i + 1) * batch]
-            images, labels = self._halves.valid_images[rows], self._halves.valid_labels[rows]
-            own_correct, own_loss = self._evaluate(state, jnp.asarray(weights), images, labels)
+            images, labels = self._valid[0][rows], self._valid[1][rows]
+            own_correct, own_loss = self._evaluate(state, weights, images, labels)
             correct += np.asarray(own_correct, np.float64)
             loss += np.asarray(own_loss, np.float64)
         return correct / (number * batch), loss / (number * batch)
@@ -149,7 +146,7 @@ class Group:
         Returns:
           1 on a CPU; elsewhere as many as fit by what the compiler says about a step of one seed.
         """
-        device = self._halves.train_images.devices().pop()
+        device = self._step.devices[0]
         if device.platform == "cpu" or len(keys) == 1:
             return 1
         limit = (device.memory_stats() or {}).get("bytes_limit", 0)
@@ -166,8 +163,13 @@ class Group:
           bytes; 0 where the compiler says nothing.
         """
         state = jax.eval_shape(self._init, keys)
-        rows = jax.ShapeDtypeStruct((len(keys), self.config.batch_size), jnp.int32)
-        lowered = self._step.lower(state, (rows, rows), self._halves, jnp.float32(0), keys)  # type: ignore[attr-defined]
+        size = self.config.batch_size // self._step.size, len(keys)
+        batch = [
+            (jax.ShapeDtypeStruct((*size, *x.shape[1:]), x.dtype), jax.ShapeDtypeStruct(size, y.dtype))
+            for x, y in (self._train, self._valid)
+        ]
+        one = jax.jit(functools.partial(self._step_of_all, axis=None))
+        lowered = one.lower((state, jnp.float32(0), keys), batch)
         memory = lowered.compile().memory_analysis()
         if memory is None:
             return 0

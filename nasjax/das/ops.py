@@ -177,7 +177,7 @@ def apply(
     if level == 0 or operation.name == "identity":
         return images
     how = {"interpolation": interpolation, "fill": fill, "precision": precision}
-    pixels = images.shape[-3:-1] if whole_pixels else None
+    pixels = (images.shape[-3], images.shape[-2]) if whole_pixels else None
     if operation.parts:
         for part in operation.parts:
             own = OPERATIONS[part]

@@ -9,7 +9,7 @@ transpose reads nine rows with weights that are mostly zero.
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,15 +24,15 @@ class Reader(NamedTuple):
     """Which rows a warp reads, and which its transpose reads.
 
     Attributes:
-      index: int32 [..., k, pixels].
+      rows: int32 [..., k, pixels].
       weight: float [..., k, pixels].
-      back_index: int32 [..., m, pixels], of the transpose.
+      back_rows: int32 [..., m, pixels], of the transpose.
       back_weight: float [..., m, pixels].
     """
 
-    index: Array
+    rows: Array
     weight: Array
-    back_index: Array
+    back_rows: Array
     back_weight: Array
 
 
@@ -56,7 +56,7 @@ def reader(name: str, magnitude: Array, height: int, width: int) -> Reader:
 
 @jax.custom_vjp
 def read(pixels: Array, table: Reader) -> Array:
-    """Weighted sum of rows: ``out[p] = sum_k weight[k, p] pixels[index[k, p]]``.
+    """Weighted sum of rows: ``out[p] = sum_k weight[k, p] pixels[rows[k, p]]``.
 
     Args:
       pixels: float [pixels, n], or [levels, pixels, n].
@@ -65,7 +65,7 @@ def read(pixels: Array, table: Reader) -> Array:
     Returns:
       float [levels, pixels, n], or [pixels, n] where neither has levels.
     """
-    return _gather(pixels, table.index, table.weight)
+    return _gather(pixels, table.rows, table.weight)
 
 
 def _forward(pixels: Array, table: Reader) -> tuple[Array, tuple[Array, Reader]]:
@@ -74,17 +74,17 @@ def _forward(pixels: Array, table: Reader) -> tuple[Array, tuple[Array, Reader]]
 
 def _backward(saved: tuple[Array, Reader], cotangent: Array) -> tuple[Array, Reader]:
     pixels, table = saved
-    back = _gather(cotangent, table.back_index, table.back_weight)
+    back = _gather(cotangent, table.back_rows, table.back_weight)
     if pixels.ndim < cotangent.ndim:
         back = back.sum(0)
-    weight = _products(pixels, table.index, cotangent)
-    return back, Reader(_no(table.index), weight, _no(table.back_index), jnp.zeros_like(table.back_weight))
+    weight = _products(pixels, table.rows, cotangent)
+    return back, Reader(_no(table.rows), weight, _no(table.back_rows), jnp.zeros_like(table.back_weight))
 
 
 read.defvjp(_forward, _backward)
 
 
-def _no(index: Array) -> np.ndarray:
+def _no(index: Array) -> Any:
     """The cotangent of whole numbers."""
     return np.zeros(index.shape, jax.dtypes.float0)
 

@@ -208,7 +208,7 @@ def _choose(
             tried = made[s][1] >= 0
             shown = [[float(v) for v in np.where(tried, values[s], np.nan)] for values in (accuracy, loss)]
             events[s].append([epoch, edge, node, int(picked), *shown])
-        gain = cell.path_gain(kept).astype(np.float32)
+        gain = cell.path_gain(kept=kept).astype(np.float32)
         state = state._replace(chosen=jnp.asarray(chosen), kept=jnp.asarray(kept), gain=jnp.asarray(gain))
         if not again:
             return state

@@ -87,7 +87,15 @@ class SearchConfig:
                 raise InputError(f"{name}={value}; allowed: a finite number of at least 0; do: change it")
 
     def rate(self, epoch: int, total: int) -> float:
-        """Learning rate of the weights in an epoch; ``total`` epochs count those of fine-tuning."""
+        """Learning rate of the weights in an epoch.
+
+        Args:
+          epoch: its number.
+          total: all epochs, those of fine-tuning included.
+
+        Returns:
+          the rate.
+        """
         first, number = self.weight_lr, self.epochs
         if epoch >= self.epochs:
             first, number, epoch = first * self.tune_lr_factor, total - self.epochs, epoch - self.epochs

@@ -88,6 +88,9 @@ def result_of(
     if config.select == "perturbation":
         found = Genotype.of_choice(cell, own.chosen, magnitudes, kept=own.kept)
     history = [{k: v if k == "epoch" else v[seed] for k, v in row.items()} for row in record["history"]]
-    events = [selection.Event(*event[:4], tuple(event[4]), tuple(event[5])) for event in record["events"][seed]]
+    events = [
+        selection.Event(epoch, edge, node, picked, tuple(accuracy), tuple(loss))
+        for epoch, edge, node, picked, accuracy, loss in record["events"][seed]
+    ]
     return SearchResult(found, largest, cell, config, magnitudes, trajectory, history, events, own.params, own.stats,
                         float(record["seconds"]))  # fmt: skip

@@ -47,21 +47,13 @@ class SearchState(NamedTuple):
     step: Array
 
 
-class Halves(NamedTuple):
-    """The images of a search on the device; see ``SearchData``."""
-
-    train_images: Array
-    train_labels: Array
-    valid_images: Array
-    valid_labels: Array
-
-
 class Program(NamedTuple):
     """The functions of a search, for one network and cell.
 
     Attributes:
       init: ``init(key, image_shape, magnitudes or None) -> SearchState``.
-      step: ``step(state, halves, train_rows int32 [b], valid_rows int32 [b], rate, key, axis) -> (state, measures)``.
+      step: ``step(state, train, valid, rate, key, axis=None) -> (state, measures)``; ``train`` and ``valid`` are images
+        [b, height, width, channels] and labels int32 [b] of the weights and of alpha.
       evaluate: ``evaluate(state, weights [c, edges, operations], images, labels) -> (correct [c], loss [c])``, sums.
       reset: ``reset(state) -> state`` with a fresh optimiser of the weights.
     """
@@ -188,7 +180,7 @@ def make_program(network: Network, cell: DASConfig, config: SearchConfig) -> Pro
         reply = jax.tree.map(lambda p, g: p - rate * (g + config.weight_decay * p), params, gradient)
         value, pull = jax.value_and_grad(forward, argnums=(0, 1), has_aux=True)(reply, arch, state, *valid, keys[0])
         toward = _mean(pull[0], axis)
-        size = _EPSILON / optax.global_norm(toward)
+        size = _EPSILON / jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(toward)))
 
         def mixed(sign: float) -> PyTree:
             moved = jax.tree.map(lambda p, d: p + sign * size * d, params, toward)
@@ -199,15 +191,14 @@ def make_program(network: Network, cell: DASConfig, config: SearchConfig) -> Pro
         return value, total
 
     def step(
-        state: SearchState, halves: Halves, train_rows: Array, valid_rows: Array, rate: Array, key: jax.Array,
+        state: SearchState, train: tuple[Array, Array], valid: tuple[Array, Array], rate: Array, key: jax.Array,
         *, axis: str | None = None,
     ) -> tuple[SearchState, dict[str, Array]]:  # fmt: skip
         keys = jax.random.split(jax.random.fold_in(key, state.step), 5)
         if axis is not None:
             own = jax.vmap(jax.random.fold_in, (0, None))(keys[:3], lax.axis_index(axis))
             keys = jnp.concatenate([own, keys[3:]])
-        train = varied(keys[3], halves.train_images[train_rows], axis), halves.train_labels[train_rows]
-        valid = varied(keys[4], halves.valid_images[valid_rows], axis), halves.valid_labels[valid_rows]
+        train, valid = (varied(keys[3], train[0], axis), train[1]), (varied(keys[4], valid[0], axis), valid[1])
         if config.order == "first":
             value, pull = jax.value_and_grad(forward, argnums=1, has_aux=True)(
                 state.params, state.arch, state, *valid, keys[0]

@@ -10,6 +10,8 @@ from nasjax.das import DASConfig, Genotype, dense_targets, ops, photometric, pre
 from nasjax.data import augment_ops
 from nasjax.types import InputError
 
+pytestmark = pytest.mark.usefixtures("quick_jit")
+
 
 @pytest.fixture(scope="module")
 def images():
@@ -44,7 +46,7 @@ def test_values(images):
 def test_pool_and_cutout(images):
     pooled = apply(images, "pool")
     np.testing.assert_allclose(pooled[:, 1:4, 2:5], images[:, :6, :6].reshape(2, 3, 2, 3, 2, 3).max((2, 4)))
-    assert pooled[:, 0].max() == 0 and apply(images, "pool", repeats=2)[:, [0, 1, 4, 5]].max() == 0
+    assert pooled[:, 0].max() == 0 and apply(images, "pool", repeats=2)[:, [0, 3, 4, 5]].max() == 0
     cut = apply(images, "cutout", 0.4)
     changed = np.abs(cut - images).max(-1) > 0.02
     assert 0 < changed.sum() < changed.size / 2
@@ -78,8 +80,9 @@ def test_derivatives(images):
 
 def test_normalised_images_are_treated_in_their_own_units(images):
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
-    out = ops.apply((images - np.array(mean)) / np.array(std), "invert", 0.0, mean=mean, std=std)
-    np.testing.assert_allclose(out * np.array(std) + np.array(mean), 1 - images, atol=1e-5)
+    normalised = ((images - np.array(mean)) / np.array(std)).astype(np.float32)
+    out = ops.apply(normalised, "invert", 0.0, mean=mean, std=std)
+    np.testing.assert_allclose(np.asarray(out) * std + mean, 1 - images, atol=1e-5)
 
 
 def test_levels():
