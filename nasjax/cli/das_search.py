@@ -46,7 +46,7 @@ class DASSearchConfig(common.CommandConfig):
     )
     data: str = option("photos", "Images: photos (built in), npz:FILE[#split], folder:DIR (a folder a class).",
                        section=_IMAGES)
-    num_images: int = option(400, "Images to search with, half for the weights and half for the choice of operations;"
+    num_images: int = option(200, "Images to search with, half for the weights and half for the choice of operations;"
                              " 0 takes all of them.", section=_IMAGES, minimum=0)
     image_size: int | None = option(None, "Height and width to resize images to, in pixels; as they are by default.",
                                     section=_IMAGES, kind=int, minimum=1)
@@ -73,7 +73,7 @@ class DASSearchConfig(common.CommandConfig):
                            choices=("gsf", "gsm", "tsm", "none"))
     epochs: int = option(3, "Epochs before operations are chosen; the paper's code has 50.", section=_HOW, minimum=0)
     interval: int = option(1, "Epochs after each choice; the paper's code has 5.", section=_HOW, minimum=1)
-    batch_size: int = option(50, "Images a step, of each half.", section=_HOW, minimum=1)
+    batch_size: int = option(25, "Images a step, of each half.", section=_HOW, minimum=1)
     select: str = option("perturbation", "What is chosen: the operation whose removal hurts most, or that of largest"
                          " alpha.", section=_HOW, choices=("perturbation", "argmax"))
     order: str = option("first", "Gradient of alpha: first order, or second order by finite_difference or exact.",
