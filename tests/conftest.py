@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import signal
 
 import jax
 
@@ -15,6 +16,10 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 # Commands run as subprocesses keep their programs in the same place.
 os.environ.setdefault("NASJAX_CACHE", str(CACHE))
+
+# A shell without job control starts what it puts in the background deaf to Ctrl-C; tests of Ctrl-C need it heard.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 
