@@ -54,6 +54,7 @@ class ERFFlags(common.RunConfig):
     batch_size: int = option(20, "Images at a time.", section=_IMAGES, minimum=1)
     network: str = option("resnet18", "Network of fresh variants.", section=_NETWORK)
     width: float | None = option(None, "Its width, as for launch.das_train.", section=_NETWORK, kind=float, minimum=0)
+    stages: str = option("", "Its blocks, as for launch.das_train.", section=_NETWORK)
     stem: str = option("auto", "Its first layers.", section=_NETWORK, choices=("auto", "imagenet", "cifar", "deep"))
     temporal: str = option("gsf", "Its temporal module.", section=_NETWORK, choices=("tsm", "gsm", "gsf"))
     temporal_ratio: float | None = option(None, "Share of the channels that it treats; 1 by default.", section=_NETWORK,
@@ -120,11 +121,8 @@ def _names(config: ERFFlags, genotype: Genotype | None) -> list[str]:
 
 
 def _fresh(name: str, config: ERFFlags, genotype: Genotype | None, data: Any) -> tuple[Any, ...]:
-    options: dict[str, Any] = {"precision": config.precision}
-    if config.width is not None:
-        options["width"] = int(config.width) if config.network.startswith("resnet") else config.width
-    own = DASTrainConfig(network=config.network, options=tuple(options.items()), stem=config.stem,
-                         temporal=das_train.temporal(config))  # fmt: skip
+    own = DASTrainConfig(network=config.network, options=tuple(das_train.network_options(config).items()),
+                         stem=config.stem, temporal=das_train.temporal(config))  # fmt: skip
     variant, network = make_network(genotype, name, own, data.num_classes, data.image_size, config.seed)
     maker = variant.maker.normalised(data.mean, data.std)
     return network, maker, _initial(network, maker, data.image_size, data.channels, config.seed), (), ()

@@ -66,6 +66,8 @@ class DASTrainFlags(common.RunConfig):
                           section=_NETWORK)
     width: float | None = option(None, "Channels of the first stage of a ResNet, factor of all channels of the others;"
                                  " as published by default.", section=_NETWORK, kind=float, minimum=0)
+    stages: str = option("", "Blocks of each stage of a ResNet, separated by commas; as published by default.",
+                         section=_NETWORK)
     stem: str = option("auto", "First layers: cifar keeps the resolution; auto is cifar up to 64 pixels, for"
                        " segmentation deep.", section=_NETWORK, choices=("auto", "imagenet", "cifar", "deep"))
     temporal: str = option("gsf", "Temporal module of the variants that have one.", section=_NETWORK,
@@ -227,6 +229,29 @@ def temporal(config: Any) -> TemporalConfig:
                           relative_to="output" if pixels else "inner")  # fmt: skip
 
 
+def network_options(config: Any) -> dict[str, Any]:
+    """Options of the network that flags name.
+
+    Args:
+      config: flags.
+
+    Returns:
+      name -> value, of those that are given.
+
+    Raises:
+      InputError: stages that are no numbers.
+    """
+    options: dict[str, Any] = {"precision": config.precision}
+    if config.width is not None:
+        options["width"] = int(config.width) if config.network.startswith("resnet") else config.width
+    if config.stages:
+        try:
+            options["stages"] = tuple(int(part) for part in config.stages.split(","))
+        except ValueError:
+            raise InputError(f"--stages={config.stages}: whole numbers are needed, as in 2,2,2,2") from None
+    return options
+
+
 def train_config(config: DASTrainFlags) -> DASTrainConfig:
     """Network and recipe that flags name.
 
@@ -239,9 +264,7 @@ def train_config(config: DASTrainFlags) -> DASTrainConfig:
     Raises:
       InputError: a value that is not allowed.
     """
-    options: dict[str, Any] = {"precision": config.precision}
-    if config.width is not None:
-        options["width"] = int(config.width) if config.network.startswith("resnet") else config.width
+    options = network_options(config)
     if config.dropout is not None:
         options["dropout"] = config.dropout
     names = ("epochs", "batch_size", "learning_rate", "weight_decay")
@@ -296,11 +319,13 @@ def _classification(
 def _segmentation(config: DASTrainFlags, genotype: Genotype | None, data: Any, states: Checkpoints, report: Any) -> Any:
     own = segmentation_config(config)
     variant = make_variant(config.variant, genotype, frames=config.frames, seed=config.seed)
+    stages = {name: value for name, value in network_options(config).items() if name == "stages"}
     if not variant.temporal:
         own = dataclasses.replace(own, temporal=TemporalConfig(kind="none"))
     maker = variant.maker.normalised(own.mean, own.std)
     trained = train_segmentation(
-        data[0], data[1], maker, key=jax.random.key(config.seed), config=own, backbone=variant.network,
+        data[0], data[1], maker, key=jax.random.key(config.seed), config=own,
+        backbone=variant.network | stages,
         checkpoints=states, settings=settings(config, genotype), test_every=config.test_every, devices=config.devices,
         progress=report,
     )  # fmt: skip

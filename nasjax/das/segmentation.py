@@ -126,7 +126,8 @@ def make_network(config: SegmentationConfig, num_classes: int, **backbone: Any) 
       InputError: options that do not fit.
     """
     depth = config.network.removeprefix("resnet")
-    stages = len(networks.RESNETS[int(depth)][0]) if depth.isdigit() and int(depth) in networks.RESNETS else 4
+    known = networks.RESNETS.get(int(depth), ((1,) * 4,))[0] if depth.isdigit() else (1,) * 4
+    stages = len(backbone.get("stages") or known)
     stride, dilation, strides, dilations = 1 if config.stem == "cifar" else 4, 1, [], []
     for step in (1, *[2] * (stages - 1)):
         if stride * step <= config.stride:

@@ -132,10 +132,13 @@ def narrow_conv(x: Array, kernel: Array, *, precision: lax.Precision | None = la
       float [batch, *sizes].
     """
     taps = kernel.shape[:-1]
-    out = jnp.dot(x, kernel.reshape(-1, kernel.shape[-1]).T, precision=precision)
-    out = out.reshape(*x.shape[:-1], *taps)
-    for axis in reversed(range(len(taps))):
-        parts = [_moved(out[..., i], axis + 1, i - taps[axis] // 2) for i in range(taps[axis])]
+    rows, pixels = kernel.reshape(-1, kernel.shape[-1]), x.reshape(-1, x.shape[-1])
+    # Taps lead, so that each is one piece of memory.
+    out = lax.dot_general(rows, pixels, (((1,), (1,)), ((), ())), precision=precision)
+    out = out.reshape(*taps, *x.shape[:-1])
+    for count in taps:
+        # What is left is [taps to come, batch, sizes]: the axis of these taps is always at this place.
+        parts = [_moved(out[i], len(taps), i - count // 2) for i in range(count)]
         out = functools.reduce(operator.add, parts)
     return out
 

@@ -11,9 +11,9 @@ from nasjax.das.config import DASConfig
 from nasjax.das.genotype import Gene, Genotype
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-TINY = ("--devices=1", "--network=resnet10", "--width=4", "--temporal=tsm")
+TINY = ("--devices=1", "--network=resnet10", "--stages=1,1", "--width=4", "--temporal=tsm")
 CLASSES = (*TINY, "--image_size=8", "--epochs=2", "--batch_size=160", "--dropout=0")
-PIXELS = (*TINY, "--task=segmentation", "--variant=identity", "--frames=2", "--stem=cifar", "--output_stride=4",
+PIXELS = (*TINY, "--task=segmentation", "--variant=identity", "--frames=2", "--stem=cifar", "--output_stride=2",
           "--crop=8", "--base=0", "--test_size=0", "--epochs=1", "--batch_size=3")  # fmt: skip
 
 
@@ -91,6 +91,7 @@ def test_segmentation(run, tmp_path):
         (("--task=segmentation", "--variant=randaugment"), "not for segmentation"),
         (("--task=segmentation", "--variant=2d", "--data=photos"), "camvid:FILE"),
         (("--variant=2d", "--randaugment=a,b"), "two numbers"),
+        (("--variant=2d", "--stages=2,x"), "whole numbers"),
     ],
 )
 def test_bad_input_is_one_clear_message(run, tmp_path, argv, match):

@@ -10,6 +10,13 @@ from scipy import ndimage
 from nasjax.das.temporal import GSF, GSM, Temporal, TemporalConfig, interleave, narrow_conv, shift, temporal_shift
 from nasjax.types import InputError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def compiled(fn, *args):
+    """Result of a function that is compiled as a whole: quicker than operation by operation."""
+    return jax.jit(fn).lower(*args).compile()(*args)
+
 
 def video(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
@@ -109,7 +116,7 @@ def test_gated_modules_follow_their_equations(x64, fused):
 
 def test_gsm_starts_as_an_interleave():
     x = jnp.asarray(video(1, 3, 2, 2, 8), jnp.float32)
-    y, _ = GSM().init_with_output(jax.random.key(0), x)
+    y, _ = compiled(GSM().init_with_output, jax.random.key(0), x)
     expected = np.concatenate([np_interleave(np.asarray(x[..., :4])), np_interleave(np.asarray(x[..., 4:]))], -1)
     np.testing.assert_array_equal(y, expected)
 
@@ -132,7 +139,7 @@ def test_parameter_counts(channels):
 
 
 def test_initial_laws_are_those_of_pytorch():
-    params = GSF().init(jax.random.key(3), jnp.zeros((1, 1, 2, 2, 64)))["params"]
+    params = compiled(GSF().init, jax.random.key(3), jnp.zeros((1, 1, 2, 2, 64)))["params"]
     for name, bound in (("kernel", 1 / np.sqrt(27 * 32)), ("fusion0_kernel", 1 / np.sqrt(18))):
         largest = np.abs(params[name]).max()
         assert 0.8 * bound < largest <= bound
@@ -142,7 +149,7 @@ def test_initial_laws_are_those_of_pytorch():
 @pytest.mark.parametrize("module", [GSM(start="identity"), GSF(start="identity")], ids=["gsm", "gsf"])
 def test_gentle_start(module):
     x = jnp.asarray(video(1, 3, 4, 4, 8), jnp.float32)
-    y, _ = module.init_with_output(jax.random.key(0), x)
+    y, _ = compiled(module.init_with_output, jax.random.key(0), x)
     np.testing.assert_allclose(y, x, rtol=0.003)
 
 
@@ -155,12 +162,12 @@ def test_what_a_frame_sees(kind, direction, reads):
     """Derivative of the middle frame by each frame, through running statistics and the modules' own shifts alone."""
     module = Temporal(TemporalConfig(kind=kind, ratio=1.0, direction=direction), 8)
     x = jnp.asarray(video(5, 2, 2, 8), jnp.float32)
-    variables = module.init(jax.random.key(0), x, 5)
+    variables = compiled(lambda key, x: module.init(key, x, 5), jax.random.key(0), x)
     # Gates see both neighbours through their convolution: a bias in place of the kernel leaves the shift alone.
     params = jax.tree_util.tree_map_with_path(
         lambda path, leaf: jnp.zeros_like(leaf) if "kernel" in str(path) else leaf + 0.3, variables.get("params", {})
     )
-    gradient = jax.grad(lambda x: module.apply({**variables, "params": params}, x, 5)[2].sum())(x)
+    gradient = compiled(jax.grad(lambda x, v: module.apply(v, x, 5)[2].sum()), x, {**variables, "params": params})
     assert {int(t) for t in np.flatnonzero(np.abs(gradient).sum((1, 2, 3)))} == reads
 
 
@@ -168,15 +175,19 @@ def test_the_share_of_channels():
     config = TemporalConfig(ratio=0.25)
     assert [config.channels(width) for width in (8, 16, 20, 24, 64)] == [4, 4, 8, 8, 16]
     x = jnp.ones((4, 2, 2, 16))
-    y, _ = Temporal(config, 16).init_with_output(jax.random.key(0), x, 2)
+    y = compiled(lambda key, x: Temporal(config, 16).init_with_output(key, x, 2)[0], jax.random.key(0), x)
     assert (y[..., 4:] == 1).all() and not (y[..., :4] == 1).any()
 
 
 def test_statistics_of_the_norm_are_over_batch_time_and_space():
     x = jnp.asarray(video(2, 3, 4, 4, 4) + 5, jnp.float32)
-    _, new = GSM().init_with_output(jax.random.key(0), x, train=True)
-    np.testing.assert_allclose(new["batch_stats"]["norm"]["mean"], np.zeros(4))  # initialising changes none
-    _, new = GSM().apply(GSM().init(jax.random.key(0), x), x, train=True, mutable=["batch_stats"])
+
+    def both(key, x):
+        start = GSM().init(key, x, train=True)
+        return start, GSM().apply(start, x, train=True, mutable=["batch_stats"])[1]
+
+    start, new = compiled(both, jax.random.key(0), x)
+    np.testing.assert_allclose(start["batch_stats"]["norm"]["mean"], np.zeros(4))  # initialising changes none
     np.testing.assert_allclose(new["batch_stats"]["norm"]["mean"], 0.1 * x.mean((0, 1, 2, 3)), rtol=1e-5)
 
 
