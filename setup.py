@@ -48,6 +48,7 @@ setup(
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.11",
+            "scikit-learn>=1.5",
         ],
         "notebooks": ["ipykernel>=6.29", "jupyterlab>=4.3", "jupytext>=1.16"],
         "docs": ["furo>=2024.8", "myst-parser>=4.0", "sphinx>=8.1"],

@@ -1,6 +1,7 @@
 """Shared settings and fixtures. The settings come first: they must precede the first use of a device."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import signal
@@ -59,6 +60,14 @@ def quick():
 def quick_compilation():
     """Compiles the programs of the driver quickly, for tests that spend their time on that."""
     with quick():
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_jit():
+    """Compiles quickly what is jitted within the tests of a module, if by ``jax.jit(function)`` and not nested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=QUICK))
         yield
 
 

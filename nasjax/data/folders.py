@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from nasjax.data import checks
+from nasjax.data import annotated, checks
 from nasjax.data.batches import Batches, order
 from nasjax.data.images import evenly_spaced, resize, statistics
 from nasjax.types import InputError
@@ -81,10 +81,14 @@ def load(
 def scan(path: pathlib.Path) -> tuple[list[pathlib.Path], np.ndarray, tuple[str, ...]]:
     """Lists image files, their labels (int64 [n]) and the names of the classes, without reading a file.
 
+    A directory with ``val_annotations.txt`` is read as Tiny-ImageNet's validation images, see `nasjax.data.annotated`.
+
     Raises:
       InputError: if ``path`` is no directory or holds no class with images.
     """
     layout = "DIR/CLASS/IMAGE with endings " + " ".join(SUFFIXES)
+    if (path / annotated.ANNOTATIONS).is_file():
+        return annotated.scan(path)
     if not path.is_dir():
         raise InputError(f"'{path}' is no directory; allowed: {layout}; do: give the directory above the classes")
     classes = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
