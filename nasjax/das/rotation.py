@@ -51,8 +51,7 @@ def reader(name: str, magnitude: Array, height: int, width: int) -> Reader:
     forth = taps(name, magnitude, height, width)
     # Rows of a shear only slide, so its transpose is the shear by the opposite slope.
     back = _turned_back(magnitude, height, width) if name == "rotate" else taps(name, -magnitude, height, width)
-    # Without the barrier a compiler may fuse the tables into the reading, and compute them for every image anew.
-    return lax.optimization_barrier(Reader(*forth, *back))
+    return Reader(*forth, *back)
 
 
 @jax.custom_vjp
@@ -92,10 +91,14 @@ def _no(index: Array) -> Any:
 
 def _gather(pixels: Array, index: Array, weight: Array) -> Array:
     def one(pixels: Array, index: Array, weight: Array) -> Array:
-        total = jnp.zeros((index.shape[-1], pixels.shape[-1]), pixels.dtype)
-        for k in range(index.shape[0]):
-            total = total + weight[k][:, None] * jnp.take(pixels, index[k], axis=0, mode="clip")
-        return total
+        def tap(total: Array, own: tuple[Array, Array]) -> tuple[Array, None]:
+            rows, share = own
+            return total + share[:, None] * jnp.take(pixels, rows, axis=0, mode="clip"), None
+
+        # A loop over the taps, so that the tables are arrays: the compiler would fuse what computes them into the
+        # reading, and compute them anew for every image.
+        start = jnp.zeros((index.shape[-1], pixels.shape[-1]), pixels.dtype)
+        return lax.scan(tap, start, (index, weight))[0]
 
     if index.ndim == 2:
         return one(pixels, index, weight)
@@ -106,7 +109,7 @@ def _products(pixels: Array, index: Array, cotangent: Array) -> Array:
     """Derivative with respect to the weights: [.., k, pixels]."""
 
     def one(pixels: Array, index: Array, cotangent: Array) -> Array:
-        return jnp.stack([(jnp.take(pixels, own, axis=0, mode="clip") * cotangent).sum(-1) for own in index])
+        return lax.map(lambda own: (jnp.take(pixels, own, axis=0, mode="clip") * cotangent).sum(-1), index)
 
     if index.ndim == 2:
         return one(pixels, index, cotangent)
