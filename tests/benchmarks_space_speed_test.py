@@ -33,7 +33,7 @@ def script(tmp_path):
 
 
 @pytest.fixture
-def one_process(monkeypatch, quick_compilation):
+def one_process(monkeypatch):
     """Runs the children in this process."""
 
     def in_process(args, space, what):

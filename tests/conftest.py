@@ -1,15 +1,33 @@
 """Shared settings and fixtures. The settings come first: they must precede the first use of a device."""
 
-import contextlib
-import functools
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 
 import jax
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "xla"
+
+# Tests spend their time on compiling. These options halve that, for them and the commands they run; numbers differ by
+# rounding alone. Whoever sets XLA_FLAGS decides: XLA_FLAGS= make test compiles as users do.
+QUICK = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+)
+
+
+def _known(flags: str) -> bool:
+    """Whether this version of XLA has the options: it ends the process at one that it lacks."""
+    if jax.__version__.startswith("0.10."):
+        return True
+    command = [sys.executable, "-c", "import jax; jax.devices()"]
+    return not subprocess.run(command, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True).returncode
+
+
+if "XLA_FLAGS" not in os.environ:
+    os.environ["XLA_FLAGS"] = QUICK if _known(QUICK) else ""
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -29,45 +47,6 @@ import pytest  # noqa: E402
 def x64():
     """Computes in float64 within the test."""
     with jax.enable_x64(True):
-        yield
-
-
-# Compiles in a third of the time, to slower code.
-QUICK = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-}
-
-
-@contextlib.contextmanager
-def quick():
-    """Compiles ahead-of-time programs, those of the driver, quickly."""
-    usual = jax.stages.Lowered.compile
-
-    def compile_quickly(lowered, *args, **kwargs):
-        try:
-            return usual(lowered, compiler_options=QUICK)
-        except jax.errors.JaxRuntimeError:  # another version of XLA may lack an option
-            return usual(lowered, *args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax.stages.Lowered, "compile", compile_quickly)
-        yield
-
-
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """Compiles the programs of the driver quickly, for tests that spend their time on that."""
-    with quick():
-        yield
-
-
-@pytest.fixture(scope="module")
-def quick_jit():
-    """Compiles quickly what is jitted within the tests of a module, if by ``jax.jit(function)`` and not nested."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=QUICK))
         yield
 
 

@@ -11,8 +11,6 @@ from jax import lax
 from nasjax import nn
 from nasjax.types import InputError
 
-# Compiling is the cost of these tests, so the compiler is told to take it easy.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 DIMS = ("NHWC", "HWIO", "NHWC")
 
 # kernel, stride, dilation, padding, image size, input and output channels
@@ -128,7 +126,7 @@ def case_name(case):
 def check_derivatives(kind, case, context=lambda fn, x, w: fn(x, w)):
     ours, oracle, operands, tangents = make_pair(kind, case)
     results = [
-        jax.jit(lambda o, t, fn=fn: derivatives(lambda x, w: context(fn, x, w), o, t), compiler_options=QUICK)(
+        jax.jit(lambda o, t, fn=fn: derivatives(lambda x, w: context(fn, x, w), o, t))(
             operands, tangents
         )
         for fn in (ours, oracle)
@@ -212,7 +210,7 @@ def test_forward_mode_without_the_fast_backward(case, x64):
 
 def loop_moments(loss, x, w):
     """Moments of the single-sample gradients, from an explicit loop."""
-    gradient = jax.jit(jax.grad(loss, 1), compiler_options=QUICK)
+    gradient = jax.jit(jax.grad(loss, 1))
     gradients = np.stack([np.asarray(gradient(x[i : i + 1], w)) for i in range(len(x))])
     absolute = np.abs(gradients)
     return nn.Moments(
@@ -241,7 +239,7 @@ def test_moments_equal_a_loop_over_samples(kind, case, x64):
     def ours(x, w, moments):
         return layer(x, w, stride=stride, padding=padding, dilation=dilation, moments=moments)
 
-    gradients = jax.jit(jax.grad(mean_loss(ours), (0, 1, 2)), compiler_options=QUICK)
+    gradients = jax.jit(jax.grad(mean_loss(ours), (0, 1, 2)))
     dx, dw, moments = gradients(x, w, nn.Moments.zeros_like(w))
     assert_close((dx, dw), jax.grad(mean_loss(oracle), (0, 1))(x, w))
     assert_close(moments, loop_moments(mean_loss(oracle), x, w))

@@ -2,14 +2,12 @@
 
 import jax
 import numpy as np
-import pytest
 
 from nasjax.benchmark import BenchmarkConfig, build, prepare, read_table, standard_trainer
 from nasjax.data.augment import AugmentConfig
 from nasjax.spaces.registry import get_space
 from nasjax.training import TrainConfig
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 CELLS = (
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|",
     "|skip_connect~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|skip_connect~2|",

@@ -10,7 +10,6 @@ from PIL import Image
 from nasjax import das, report
 from nasjax.cli import common, das_search
 
-pytestmark = pytest.mark.usefixtures("quick_jit")
 TINY = ("--num_images=20", "--image_size=8", "--batch_size=5", "--preset=single_edge", "--frames=2", "--epochs=1",
         "--ops=identity,rotate", "--shown=2")  # fmt: skip
 

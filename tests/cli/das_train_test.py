@@ -10,7 +10,6 @@ from nasjax.cli import common, das_erf, das_train
 from nasjax.das.config import DASConfig
 from nasjax.das.genotype import Gene, Genotype
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 TINY = ("--devices=1", "--network=resnet10", "--stages=1,1", "--width=4", "--temporal=tsm")
 CLASSES = (*TINY, "--image_size=8", "--epochs=2", "--batch_size=160", "--dropout=0")
 PIXELS = (*TINY, "--task=segmentation", "--variant=identity", "--frames=2", "--stem=cifar", "--output_stride=2",

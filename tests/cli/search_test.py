@@ -15,7 +15,6 @@ import nasjax
 from nasjax.cli import common, search
 from nasjax.search import Selection
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 TINY = ("--channels=4", "--cells=1", "--image_size=8", "--data=noise", "--batch_size=4", "--num_batches=2")
 SEARCH = (*TINY, "--proxies=nwot,params", "--weights=1,-1", "--budget=24", "--chunk=2",
           "--algorithm_options=population=8,parents=4,mutations=4,crossovers=3")  # fmt: skip

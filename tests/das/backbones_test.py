@@ -12,7 +12,6 @@ from nasjax.das import networks
 from nasjax.das.temporal import TemporalConfig
 from nasjax.types import InputError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 SMALL = {"depth": 18, "width": 8, "stem": "cifar", "num_classes": 3, "stages": (1, 1)}
 
 

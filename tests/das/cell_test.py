@@ -11,7 +11,6 @@ from nasjax.das import DASConfig, Genotype, apply_cell, cell, linear, mixture, p
 from nasjax.das import genotype as genotypes
 from nasjax.types import InputError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 SMALL = DASConfig(num_frames=3, num_nodes=2)  # five edges
 EDGES = len(SMALL.edges)
 
@@ -39,7 +38,7 @@ def run(config, images, weights, magnitudes, **options):
 
 
 @pytest.fixture(scope="module")
-def small(images, quick_compilation):
+def small(images):
     """The cell of SMALL as a function of images, weights and magnitudes."""
     return compiled(lambda *args: mixture(*args, config=SMALL), images, *random_weights(SMALL))
 

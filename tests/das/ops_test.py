@@ -10,8 +10,6 @@ from nasjax.das import DASConfig, Genotype, dense_targets, ops, photometric, pre
 from nasjax.data import augment_ops
 from nasjax.types import InputError
 
-pytestmark = pytest.mark.usefixtures("quick_jit")
-
 
 @pytest.fixture(scope="module")
 def images():

@@ -15,7 +15,6 @@ from nasjax.das import search_steps, selection
 from nasjax.types import InputError
 
 SIZE, CLASSES = 8, 2
-pytestmark = pytest.mark.usefixtures("quick_jit")
 
 
 class Tiny(nn.Module):
@@ -48,12 +47,12 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def program(quick_jit):
+def program():
     return search_steps.make_program(NETWORK, CELL, CONFIG)
 
 
 @pytest.fixture(scope="module")
-def whole(data, quick_jit, tmp_path_factory):
+def whole(data, tmp_path_factory):
     """A search that nothing interrupts, and its states."""
     states, seen = tmp_path_factory.mktemp("whole"), []
     result = das.search(CELL, data, NETWORK, key=jax.random.key(7), config=CONFIG, checkpoints=states,

@@ -113,7 +113,7 @@ def test_frames_are_averaged_in_place_or_moved_back():
 
 
 @pytest.fixture(scope="module")
-def trained(quick_compilation):
+def trained():
     return train_segmentation(squares(8), squares(5, 1), VideoMaker(None, 2), key=jax.random.key(0), config=SMALL,
                               backbone={"stages": (1, 1)})  # fmt: skip
 

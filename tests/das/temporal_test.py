@@ -10,8 +10,6 @@ from scipy import ndimage
 from nasjax.das.temporal import GSF, GSM, Temporal, TemporalConfig, interleave, narrow_conv, shift, temporal_shift
 from nasjax.types import InputError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def compiled(fn, *args):
     """Result of a function that is compiled as a whole: quicker than operation by operation."""

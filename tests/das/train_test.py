@@ -31,7 +31,7 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def trained(images, quick_compilation):
+def trained(images):
     return train(GENOTYPE, *images, key=jax.random.key(0), config=SMALL)
 
 

@@ -15,9 +15,6 @@ CELL = DASConfig(num_frames=3, num_nodes=1, num_inputs=1)
 TWO = DASConfig(num_frames=3, num_nodes=2, num_inputs=1)
 
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
 def there_and_back(maker, images):
     """The video, and its frames moved back; compiled as a whole."""
 

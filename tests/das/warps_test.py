@@ -9,7 +9,6 @@ from scipy import ndimage
 from nasjax.das import rotation, warps
 from nasjax.types import InputError
 
-pytestmark = pytest.mark.usefixtures("quick_jit")
 SIZES = (7, 9)
 CASES = [("translate_x", 0.13), ("translate_y", -0.21), ("zoom", 0.83), ("zoom", 1.3), ("rotate", 17.0),
          ("rotate", -71.0), ("shear_x", 0.3), ("shear_y", -0.23)]  # fmt: skip

@@ -3,15 +3,13 @@
 import jax
 import pytest
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
 
 @pytest.fixture(scope="session")
 def quick():
     """Runs a function as one program that is compiled quickly: quick(function, *arrays)."""
 
     def compile(function, *arguments):
-        return jax.jit(function).lower(*arguments).compile(compiler_options=QUICK)
+        return jax.jit(function).lower(*arguments).compile()
 
     def run(function, *arguments):
         return compile(function, *arguments)(*arguments)

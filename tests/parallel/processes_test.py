@@ -132,7 +132,7 @@ def stored(workdir):
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_and_started_again(driver, pair, tmp_path, quick_compilation, capsys):
+def test_killed_in_the_middle_and_started_again(driver, pair, tmp_path, capsys):
     """Two processes search, score and train; one is killed in the middle of a generation."""
     rng = np.random.default_rng(0)
     sets = {f"{name}_{part}": rng.integers(0, 255 if name == "x" else 3, shape, dtype=np.uint8)

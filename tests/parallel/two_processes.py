@@ -82,5 +82,4 @@ if __name__ == "__main__":
     own, _ = options.parse(Config, sys.argv[1:])
     flags = {name: getattr(own, name) for name in common.PROCESS_FLAGS}
     parallel.initialize(**flags, liveness=LIVENESS if own.hold else parallel.LIVENESS)
-    with conftest.quick():
-        common.run(main, Config)
+    common.run(main, Config)

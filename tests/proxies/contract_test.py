@@ -41,7 +41,6 @@ COUNTS = ("swap", "reg_swap")  # eight images have 256 patterns, which larger ce
 RANDOM = tuple(n for n in PROXIES if n not in ("params", "flops"))  # depend on the weights
 # The same program however it is cut up, so last bits alone may differ.
 SAME = {"rtol": 1e-9, "atol": 0}
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 score_module = importlib.import_module("nasjax.proxies.score")  # the package's name `score` is the function
 
 

@@ -16,7 +16,7 @@ from nasjax.spaces.kronecker import Kronecker
 from nasjax.spaces.nasbench101 import NasBench101
 from nasjax.spaces.nasbench_macro import NasBenchMacro
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
+pytestmark = [pytest.mark.slow]
 score_module = importlib.import_module("nasjax.proxies.score")  # the package's name `score` is the function
 
 CONV, PLAIN, POOL = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"

@@ -20,7 +20,7 @@ def batches():
 
 
 @pytest.fixture(scope="module")
-def found(batches, quick_compilation):
+def found(batches):
     """A search, and how often its pass was traced."""
     traces = []
     with pytest.MonkeyPatch.context() as patch:
@@ -78,7 +78,7 @@ def test_a_stopped_search_goes_on(found, batches, tmp_path):
         prune(SPACE, "nwot", batches, key=KEY, checkpoints=tmp_path)
 
 
-def test_supernets_of_a_round_differ_in_the_operation_alone(batches, quick_compilation):
+def test_supernets_of_a_round_differ_in_the_operation_alone(batches):
     masks = np.repeat(SPACE.masked().full()[None], 4, 0)
     masks[[1, 3], 2, 3] = masks[[2, 3], 5, 2] = 0
 
@@ -92,7 +92,7 @@ def test_supernets_of_a_round_differ_in_the_operation_alone(batches, quick_compi
     assert abs((other[0] - other[1]) - (other[2] - other[3])) > 1e-2
 
 
-def test_signs_of_a_selection_count(batches, quick_compilation):
+def test_signs_of_a_selection_count(batches):
     least = prune(SPACE, Selection(("params",), (-1,)), batches, key=KEY)
     most = prune(SPACE, Selection(("params",), (1,)), batches, key=KEY)
     assert most.encoding == SPACE.encode(np.full((1, 6), 3))[0]

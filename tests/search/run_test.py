@@ -12,7 +12,6 @@ from nasjax.records import Store
 from nasjax.search import Limits, ProxyObjective, Selection, aggregate, evolve, search
 from nasjax.types import InputError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 SPACE = nasjax.get_space("nasbench201", channels=4, cells=1, image_size=8)
 KEY = jax.random.key(0)
 SMALL = {"population": 6, "parents": 3, "mutations": 3, "crossovers": 2}

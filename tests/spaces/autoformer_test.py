@@ -1,7 +1,6 @@
 """Tests of nasjax.spaces.autoformer and its network, on a tiny configuration in float64."""
 
 import dataclasses
-import functools
 import math
 
 import chex
@@ -26,7 +25,6 @@ BOUND = SPACE.bind("8")
 SHALLOW, MIXED, FULL, NARROW = SPACE.decode(
     [(1, 1.5, 2, 8), (2, 2.0, 1.5, 1, 2, 8), (2, 2.0, 2.0, 2, 2, 8), (2, 1.5, 2.0, 2, 1, 6)]
 )
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what these tests spend their time on
 pytestmark = pytest.mark.usefixtures("double")
 
 
@@ -38,7 +36,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def init(double):
-    return jax.jit(lambda key, arch, law: BOUND.init(key, arch, law=law), static_argnames="law", compiler_options=QUICK)
+    return jax.jit(lambda key, arch, law: BOUND.init(key, arch, law=law), static_argnames="law")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +57,7 @@ def own(full):
 def gradient(double):
     """Loss and gradient, one program for every architecture of a width; a second trace is an error."""
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     @chex.assert_max_traces(n=1)
     def run(params, arch, images, labels):
         def loss(params):
@@ -170,7 +168,7 @@ def test_slots_make_no_difference(gradient, own, full, data):
     def loss(params):
         return tight.loss(tight.apply(Variables(params, {}), arch, data[0]), data[1])
 
-    value, grads = jax.jit(jax.value_and_grad(loss), compiler_options=QUICK)(cut.params)
+    value, grads = jax.jit(jax.value_and_grad(loss))(cut.params)
     (wide, _), wide_grads = gradient(own(SHALLOW).params, SHALLOW, *data)
     np.testing.assert_allclose(wide, value, rtol=1e-12)
     for name in ("weights", "bias", "tokens", "scale"):
@@ -290,7 +288,7 @@ def test_inheritance_slices_as_the_official_supernet(data):
     expected = interop.from_torch(SPACE, MIXED, cut)
     jax.tree.map(np.testing.assert_array_equal, inherited.params["weights"], expected.params["weights"])
     jax.tree.map(np.testing.assert_array_equal, inherited.params["bias"], expected.params["bias"])
-    run = jax.jit(lambda v: BOUND.apply(v, MIXED, data[0]).logits, compiler_options=QUICK)
+    run = jax.jit(lambda v: BOUND.apply(v, MIXED, data[0]).logits)
     np.testing.assert_array_equal(run(inherited), run(expected))
 
 
@@ -317,7 +315,7 @@ def statistics(own, data):
     """Statistics of a pass on one architecture."""
 
     def run(p, arch, images, labels):
-        program = jax.jit(lambda v, a: passes.run_with(BOUND, p, v, a, images, labels), compiler_options=QUICK)
+        program = jax.jit(lambda v, a: passes.run_with(BOUND, p, v, a, images, labels))
         return passes.to_host(program(own(arch), arch))
 
     return run
@@ -358,7 +356,7 @@ def test_second_derivatives_exist(own, data):
         return sum(jnp.square(g).sum() for g in jax.tree.leaves(jax.grad(loss)(weights)))
 
     weights = own(SHALLOW).params["weights"]
-    run = jax.jit(jax.value_and_grad(norm), compiler_options=QUICK)
+    run = jax.jit(jax.value_and_grad(norm))
     grads = run(weights)[1]
     moved = lambda h: run(jax.tree.map(lambda w, g: w + h * g, weights, grads))[0]  # noqa: E731
     slope = sum(jnp.square(g).sum() for g in jax.tree.leaves(grads))

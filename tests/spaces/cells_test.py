@@ -6,7 +6,6 @@ import numpy as np
 
 from nasjax.spaces import cells
 
-QUICK = {"xla_backend_optimization_level": 0}
 OPS = ("none", "skip", "pointwise", "kernel", "pool")
 
 
@@ -32,12 +31,12 @@ def test_shares_of_a_batch_give_what_the_batch_gives(x64):
         return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(x, edges)
 
     # An axis of vmap stands for the devices: the collectives are the same.
-    (value, running), (dx, dedges) = jax.jit(run, static_argnums=0, compiler_options=QUICK)(
+    (value, running), (dx, dedges) = jax.jit(run, static_argnums=0)(
         "batch", arch, x, probe, edges
     )
     share = lambda a: a.reshape(2, 2, 4, 4, 2)  # noqa: E731
     mapped = jax.vmap(run, in_axes=(None, None, 0, 0, None), axis_name="shard")
-    (values, running_of), (dx_of, dedges_of) = jax.jit(mapped, static_argnums=0, compiler_options=QUICK)(
+    (values, running_of), (dx_of, dedges_of) = jax.jit(mapped, static_argnums=0)(
         "batch@shard", arch, share(x), share(probe), edges
     )
     np.testing.assert_allclose(values.sum(), value)

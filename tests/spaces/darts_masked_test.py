@@ -13,11 +13,6 @@ from nasjax.spaces.darts import Darts
 
 SPACE = Darts(variant="naslib", channels=2, cells=3, num_classes=3, image_size=8)  # normal, reduction, reduction
 MASKED = SPACE.masked()
-QUICK = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-}
 NORMAL = [
     ("sep_conv_3x3", 1), ("max_pool_3x3", 0), ("dil_conv_5x5", 2), ("skip_connect", 0),
     ("sep_conv_5x5", 3), ("avg_pool_3x3", 1), ("dil_conv_3x3", 4), ("dil_conv_3x3", 0),
@@ -32,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("double")
 
 @pytest.fixture(scope="module")
 def variables(double):
-    return jax.jit(SPACE.init_supernet, compiler_options=QUICK)(jax.random.key(0))
+    return jax.jit(SPACE.init_supernet)(jax.random.key(0))
 
 
 def told(space, arch, weights):
@@ -43,7 +38,7 @@ def told(space, arch, weights):
         held = jax.tree.map(lambda m, w: jnp.broadcast_to(m, w.shape).astype(w.dtype), space.weight_mask(arch), weights)
         return table.depth, table.active, table.bins, space.site_calls(arch), space.layer_sums(held)
 
-    return jax.tree.map(np.asarray, jax.jit(tell, compiler_options=QUICK)(arch, weights))
+    return jax.tree.map(np.asarray, jax.jit(tell)(arch, weights))
 
 
 def sorted_edges(arch):
@@ -103,7 +98,7 @@ def test_patterns_of_a_mask_are_those_of_its_architecture(variables):
     images, labels = rng.standard_normal((1, 6, 8, 8, 3)), np.zeros((1, 6), np.int32)
 
     def run(space, *given):
-        return jax.jit(lambda v, a, x, y: passes.run_with(space, p, v, a, x, y), compiler_options=QUICK)(*given)
+        return jax.jit(lambda v, a, x, y: passes.run_with(space, p, v, a, x, y))(*given)
 
     arch = sorted_edges(ARCH)
     found = run(MASKED, variables, MASKED.mask(arch), images, labels)

@@ -1,6 +1,5 @@
 """Tests of nasjax.spaces.darts_supernet, on a tiny configuration in float64."""
 
-import functools
 
 import chex
 import jax
@@ -16,7 +15,6 @@ from nasjax.spaces.darts import Darts
 from nasjax.types import InputError
 
 SPACE = Darts(variant="naslib", channels=2, cells=1, num_classes=3, image_size=8)  # one reduction cell
-QUICK = {"xla_backend_optimization_level": 0}
 CELL = [
     ("sep_conv_3x3", 1), ("max_pool_3x3", 0), ("dil_conv_5x5", 2), ("skip_connect", 0),
     ("sep_conv_5x5", 3), ("avg_pool_3x3", 1), ("dil_conv_3x3", 4), ("dil_conv_3x3", 4),
@@ -31,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("double")
 
 @pytest.fixture(scope="module")
 def variables(double):
-    own = jax.jit(SPACE.init_supernet, compiler_options=QUICK)(jax.random.key(0))
+    own = jax.jit(SPACE.init_supernet)(jax.random.key(0))
     rng = np.random.default_rng(0)
     shake = lambda tree: jax.tree.map(lambda a: a + rng.uniform(0.1, 0.5, a.shape), tree)  # noqa: E731
     params = own.params | {name: shake(own.params[name]) for name in ("scale", "shift", "bias")}
@@ -54,12 +52,12 @@ def test_masks_by_hand():
 
 @pytest.mark.slow
 def test_masked_to_one_architecture_it_is_that_network(variables, data):
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     @chex.assert_max_traces(n=1)
     def run(variables, mask, images):
         return SPACE.apply_supernet(variables, mask, images)
 
-    single = jax.jit(SPACE.apply, compiler_options=QUICK)
+    single = jax.jit(SPACE.apply)
     for arch in ARCHS:
         output = run(variables, SPACE.supernet_mask(arch), data[0])
         expected = single(SPACE.inherit(variables, arch), arch, data[0])
@@ -102,12 +100,12 @@ def test_a_normal_cell_masked_to_one_is_that_cell(arrays):
     chosen = {name: w[edges, kinds] for name, w in weights.items()}
     edge = darts_ops.Edge(chosen, None, None, *(stats[edges, ops],) * 2)
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     def alone(ops, sources, inputs, edge):
         return cells.cell(NORMAL, ops, sources, inputs, edge, None).nodes
 
     expected = alone(ops, sources, inputs, edge)
-    found = jax.jit(mixed, compiler_options=QUICK)(SPACE.supernet_mask(ARCHS[0]), *arrays)
+    found = jax.jit(mixed)(SPACE.supernet_mask(ARCHS[0]), *arrays)
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
     assert np.std(found, axis=(1, 2, 3, 4)).min() > 0
 
@@ -119,7 +117,7 @@ def test_the_gradient_is_the_slope(arrays):
     mask, probe = rng.uniform(0.1, 1, (2, 14, 8)), rng.standard_normal((6, 3, 4, 4, 2))
     mask[0, 3], mask[0, 5, 2:] = 0, 0
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     @chex.assert_max_traces(n=1)
     def run(mask, inputs, weights):
         return jax.value_and_grad(lambda *given: (mixed(*given, stats) * probe).sum(), (0, 1, 2))(mask, inputs, weights)

@@ -14,7 +14,6 @@ from nasjax.types import InputError, Output, Variables
 
 SPACE = Darts(channels=2, cells=4, num_classes=3, image_size=8)  # normal, reduction, reduction, normal
 SEVEN = Darts(channels=24, cells=7)  # normal, normal, reduction, normal, reduction, normal, normal
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what these tests spend their time on
 MIXED = {
     "normal": [
         ("sep_conv_3x3", 1), ("max_pool_3x3", 0), ("dil_conv_5x5", 2), ("skip_connect", 0),
@@ -44,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("double")
 
 def shaken(space, arch):
     """Variables with norms and statistics off their initial values, so that a wrong place shows."""
-    own = jax.jit(lambda key, arch: space.init(key, arch), compiler_options=QUICK)(jax.random.key(0), arch)
+    own = jax.jit(lambda key, arch: space.init(key, arch))(jax.random.key(0), arch)
     rng = np.random.default_rng(0)
     shake = lambda tree: jax.tree.map(lambda a: a + rng.uniform(0.1, 0.5, a.shape), tree)  # noqa: E731
     params = own.params | {name: shake(own.params[name]) for name in ("scale", "shift", "bias")}
@@ -155,7 +154,7 @@ class Official:
 def gradient(double):
     """Loss, output with taps, and gradient of parameters and readers; a second trace is an error."""
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     @chex.assert_max_traces(n=1)
     def run(params, stats, arch, images, labels):
         def tap(site, value):
@@ -185,7 +184,7 @@ def test_logits_equal_a_plain_walk(plain, gradient, variables, data, number):
 def test_the_network_of_swap_with_an_auxiliary_head(plain):
     space = Darts(variant="swap", num_classes=3, image_size=16, auxiliary=True)
     own, images = shaken(space, ARCHS[1]), np.random.default_rng(4).standard_normal((3, 16, 16, 3))
-    run = jax.jit(functools.partial(space.apply, train=True), compiler_options=QUICK)
+    run = jax.jit(functools.partial(space.apply, train=True))
     output = run(own, ARCHS[1], images)
     official = Official(plain, space, ARCHS[1], own, "batch")
     np.testing.assert_allclose(output.logits, official.logits(OTHER, images), rtol=1e-9, atol=1e-9)
@@ -205,7 +204,7 @@ def test_the_network_for_imagenet(plain):
         output = space.apply(own, arch, images, norm="running", tap=lambda site, value: site.calls)
         return output, space.blocks(own, arch, images, visit, norm="running")
 
-    output, walk = jax.jit(run, compiler_options=QUICK)(own, images)
+    output, walk = jax.jit(run)(own, images)
     expected = Official(plain, space, arch, own, "running").logits(MIXED, images)
     np.testing.assert_allclose(output.logits, expected, rtol=1e-9, atol=1e-9)
     head = own.params["weights"]["head"]
@@ -225,7 +224,7 @@ def test_the_network_for_imagenet(plain):
 def test_the_auxiliary_head_for_imagenet(plain):
     space = Darts(variant="imagenet", channels=2, cells=1, num_classes=3, image_size=112, auxiliary=True)
     own, images = shaken(space, ARCHS[1]), np.random.default_rng(4).standard_normal((2, 112, 112, 3))
-    run = jax.jit(functools.partial(space.apply, train=True, norm="running"), compiler_options=QUICK)
+    run = jax.jit(functools.partial(space.apply, train=True, norm="running"))
     output = run(own, ARCHS[1], images)
     official = Official(plain, space, ARCHS[1], own, "running")
     np.testing.assert_allclose(output.logits, official.logits(OTHER, images), rtol=1e-9, atol=1e-9)
@@ -241,7 +240,7 @@ def test_the_network_of_naslib_block_by_block(plain, data):
         names.append(block.name)
         return function(x), block.number
 
-    run = jax.jit(lambda v, arch, x: space.blocks(v, arch, x, visit), compiler_options=QUICK)
+    run = jax.jit(lambda v, arch, x: space.blocks(v, arch, x, visit))
     walk = run(own, ARCHS[1], data[0])
     logits = walk.features.mean((1, 2)) @ own.params["weights"]["head"] + own.params["bias"]["head"][None]
     expected = Official(plain, space, ARCHS[1], own, "batch").logits(OTHER, data[0])
@@ -383,7 +382,7 @@ def test_loss_by_hand():
 @pytest.mark.parametrize("law", ["torch", "kaiming_fan_out"])
 def test_initialisation_has_the_fans_of_the_layers(law):
     space, arch = Darts(channels=12, cells=5), ARCHS[0]  # normal and reduction in turn
-    own = jax.jit(lambda key: space.init(key, arch, law=law), compiler_options=QUICK)(jax.random.key(3))
+    own = jax.jit(lambda key: space.init(key, arch, law=law))(jax.random.key(3))
     weights = own.params["weights"]
     cases = {
         "first entry": (weights["stage0"]["pre0"][0, ..., :36, :], 36, 12),
@@ -400,11 +399,11 @@ def test_initialisation_has_the_fans_of_the_layers(law):
         deviation = {"torch": (3 * fan_in) ** -0.5, "kaiming_fan_out": (2 / fan_out) ** 0.5}[law]
         assert abs(values.std() / deviation - 1) < 5 / np.sqrt(2 * values.size), name
         assert law != "torch" or 0.9 * fan_in**-0.5 < np.abs(values).max() <= fan_in**-0.5
-    mask = jax.jit(space.weight_mask, compiler_options=QUICK)(arch)
+    mask = jax.jit(space.weight_mask)(arch)
     beyond = jax.tree.map(lambda w, m: np.abs(np.where(m, 0, w)).max(), weights, mask)
     assert max(jax.tree.leaves(beyond)) == 0
     held = jax.tree.map(lambda m, w: np.broadcast_to(m, w.shape).astype(float), mask, weights)
-    sums = jax.jit(space.layer_sums, compiler_options=QUICK)(held)
+    sums = jax.jit(space.layer_sums)(held)
     assert int(sums.sum()) == sum(int(np.count_nonzero(w)) for w in jax.tree.leaves(weights))
     assert all((leaf == 1).all() for leaf in jax.tree.leaves((own.params["scale"], own.stats["var"])))
 

@@ -1,6 +1,5 @@
 """Paths left out, in the spaces that have some."""
 
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,6 @@ from nasjax.spaces.darts_ops import Edge, EdgeConfig, operation
 from nasjax.types import InputError, Variables
 
 KEYS = jax.random.split(jax.random.key(1), 3)
-QUICK = {"xla_backend_optimization_level": 0}
 ALMOST = 1 - 2.0**-24  # every path that may be left out is
 
 
@@ -61,7 +59,7 @@ def test_a_cell_of_darts_follows_its_edges(x64):
         return (jnp.stack(nodes[2:]) * probe).sum()
 
     found, expected = (
-        jax.jit(jax.value_and_grad(f, argnums=(0, 1)), compiler_options=QUICK)(inputs, edges) for f in (fused, plain)
+        jax.jit(jax.value_and_grad(f, argnums=(0, 1)))(inputs, edges) for f in (fused, plain)
     )
     np.testing.assert_allclose(found[0], expected[0])
     np.testing.assert_allclose(found[1][0], expected[1][0], rtol=1e-8, atol=1e-10)
@@ -85,7 +83,7 @@ def test_autoformer_without_its_last_block_is_a_shallower_one(x64):
     deep, shallow = space.decode([(2, 2.0, 1.5, 2, 1, 8), (1, 2.0, 2, 8)])
     variables = space.init(jax.random.key(0), deep)
     images = np.random.default_rng(0).normal(size=(3, 4, 4, 3))
-    run = functools.partial(jax.jit, compiler_options=QUICK)
+    run = jax.jit
     dropped = run(lambda v, a, x, r: space.apply(v, a, x, key=KEYS, drop_path=r).logits)
     plain = run(lambda v, a, x: space.apply(v, a, x).logits)
     np.testing.assert_allclose(dropped(variables, deep, images, ALMOST), plain(variables, shallow, images), rtol=1e-10)

@@ -25,7 +25,6 @@ PLAIN = Kronecker(
 )  # fmt: skip
 ALL_OPS = {"vertices": 3, "edges": [[0, 1], [0, 2], [1, 2]], "ops": ["conv3x3", "conv1x1", "maxpool3x3"]}
 OTHER = {"vertices": 2, "edges": [[0, 1]], "ops": ["identity", "conv3x3"]}
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what these tests spend their time on
 pytestmark = pytest.mark.usefixtures("double")
 
 
@@ -104,7 +103,7 @@ def test_logits_equal_those_of_a_plain_loop(space, encoding, mode, data, plain):
     arch, variables = shaken(space, encoding)
     if space is PLAIN:  # only the path 0 -> 2 or 1 -> 2 of the product is left
         assert len(space.to_graph(arch).nodes) < 2 + 6
-    apply = jax.jit(functools.partial(space.apply, norm=mode), compiler_options=QUICK)
+    apply = jax.jit(functools.partial(space.apply, norm=mode))
     found = apply(variables, arch, data[0]).logits
     wanted = plain_logits(space, variables, arch, data[0], mode, plain)
     np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-10)
@@ -120,7 +119,7 @@ def gradients(double, data):
         output = space.apply(Variables(params, stats), arch, data[0])
         return space.loss(output, data[1]), output.stats
 
-    run = jax.jit(jax.value_and_grad(value, has_aux=True), static_argnums=3, compiler_options=QUICK)
+    run = jax.jit(jax.value_and_grad(value, has_aux=True), static_argnums=3)
     return run, traces
 
 
@@ -214,7 +213,7 @@ def test_readings_of_single_samples_sum_to_the_gradient(data):
         return SPACE.loss(output, data[1])
 
     zeros = jax.tree.map(nn.Moments.zeros_like, weights)
-    grads, readings = jax.jit(jax.grad(loss, (0, 1)), compiler_options=QUICK)(weights, zeros)
+    grads, readings = jax.jit(jax.grad(loss, (0, 1)))(weights, zeros)
     means = jax.tree.map(lambda m: m.mean, readings, is_leaf=lambda m: isinstance(m, nn.Moments))
     jax.tree.map(lambda g, m: np.testing.assert_allclose(g, m, rtol=1e-9, atol=1e-12), grads, means)
     assert float(jnp.abs(readings["stage0"]["vertex"].m2).sum()) > 0

@@ -1,6 +1,5 @@
 """What spaces show of their layers is what the layers put out, one by one, as the network runs."""
 
-import functools
 import os
 
 import jax
@@ -48,7 +47,6 @@ CASES = {
     "transnas_macro": (TransNasMacro(channels=2, num_classes=3, image_size=64), "1234"),
 }
 COLUMNS = 4
-QUICK = {"xla_backend_optimization_level": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +112,7 @@ def test_every_layer_is_shown_once_and_in_order(case, recorded):
     arch = space.decode([encoding])[0]
     images = jnp.asarray(np.random.default_rng(0).normal(size=(2, space.image_size, space.image_size, 3)))
     # Biases at zero: they are added behind what is recorded.
-    run = functools.partial(jax.jit, compiler_options=QUICK)
+    run = jax.jit
     variables = run(lambda key: space.init(key, arch, law="kaiming_fan_in"))(jax.random.key(0))
     recorded.clear()
     logits = run(lambda v, x: space.apply(v, arch, x, norm="running").logits)(variables, images)
@@ -145,7 +143,7 @@ def test_an_image_of_jigsaw_shows_those_of_its_tiles():
     arch = whole.decode("1_20_312")[0]
     images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 96, 96, 3)))
     tiles = images.reshape(2, 3, 32, 3, 32, 3).transpose(1, 3, 0, 2, 4, 5).reshape(9, 2, 32, 32, 3)
-    run = functools.partial(jax.jit, compiler_options=QUICK)
+    run = jax.jit
     variables = run(lambda key: whole.init(key, arch))(jax.random.key(0))
     p = AgreementPass()
     found = run(lambda v, x: p.measure(whole, v, arch, x[None], None)["kernels"])(variables, images)

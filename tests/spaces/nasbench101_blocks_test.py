@@ -10,7 +10,6 @@ from nasjax.spaces import cell101_graph as graph
 from nasjax.spaces.nasbench101 import NasBench101
 from nasjax.types import Variables
 
-QUICK = {"xla_backend_optimization_level": 0}
 # Seven channels are shared unequally, and nine pixels leave one behind at the pooling.
 SPACE = NasBench101(channels=7, stacks=2, cells=2, num_classes=3, image_size=9)
 K3, K1, POOL = graph.OPS
@@ -32,7 +31,7 @@ def walked():
             own = SPACE.init(jax.random.key(0), ARCH, dtype=images.dtype)
             return own, SPACE.apply(own, ARCH, images), SPACE.blocks(own, ARCH, images, visit)
 
-        yield jax.jit(run, compiler_options=QUICK)(images)
+        yield jax.jit(run)(images)
 
 
 def test_a_walk_gives_the_logits_of_the_network(walked):
@@ -69,7 +68,6 @@ def test_features_of_odd_sides_have_gains(walked):
         images = jnp.asarray(np.random.default_rng(0).normal(size=(1, 3, 9, 9, 3)))
         run = jax.jit(
             lambda v: FeaturePass().measure(SPACE, v, ARCH, images, None, key=jax.random.key(1)),
-            compiler_options=QUICK,
         )
         found = run(Variables(*own))
     assert found["gain"].shape == (5,) and (np.asarray(found["gain"]) > 0).all()

@@ -15,7 +15,6 @@ from nasjax.types import InputError, Output, Variables
 
 # Seven channels are shared unequally: 4 + 3, or 3 + 2 + 2.
 SPACE = NasBench101(channels=7, stacks=2, cells=2, num_classes=4, image_size=8)
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what these tests spend their time on
 K3, K1, POOL = graph.OPS
 # Both vertices and the input feed the output; the first, wider, feeds the second.
 TWO = ([[0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]], [K3, K1])
@@ -30,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("double")
 
 def shaken(space, arch):
     """Variables with norms and statistics off their initial values, so that a wrong place shows."""
-    own = jax.jit(lambda key: space.init(key, arch), compiler_options=QUICK)(jax.random.key(0))
+    own = jax.jit(lambda key: space.init(key, arch))(jax.random.key(0))
     rng = np.random.default_rng(0)
     shake = lambda tree: jax.tree.map(lambda a: a + rng.uniform(0.1, 0.5, a.shape), tree)  # noqa: E731
     params = own.params | {name: shake(own.params[name]) for name in ("scale", "shift", "bias")}
@@ -53,7 +52,7 @@ def data():
 def gradient(double):
     """Loss and gradient, one program a signature; a second trace is an error."""
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     @chex.assert_max_traces(n=1)
     def run(params, stats, arch, images, labels):
         def loss(params):
@@ -143,7 +142,7 @@ def test_logits_equal_a_plain_loop(number, variables, data):
     modes = ("batch", "running") if number == 0 else ("sample",) if number == 1 else ("batch",)
     for norm in modes:
         run = jax.jit(
-            lambda v, x, norm=norm: SPACE.apply(v, ARCHS[number], x, norm=norm).logits, compiler_options=QUICK
+            lambda v, x, norm=norm: SPACE.apply(v, ARCHS[number], x, norm=norm).logits
         )
         expected = plain_logits(CELLS[number], variables[number], data[0], norm)
         np.testing.assert_allclose(run(variables[number], data[0]), expected, rtol=1e-9, atol=1e-9)
@@ -200,7 +199,7 @@ def test_loss_by_hand():
 def test_initialisation_has_the_fans_of_the_cell(law):
     space = NasBench101(channels=65, stacks=1, cells=2)
     arch = ARCHS[0]
-    own = jax.jit(lambda key: space.init(key, arch, law=law), compiler_options=QUICK)(jax.random.key(3))
+    own = jax.jit(lambda key: space.init(key, arch, law=law))(jax.random.key(3))
     weights = own.params["weights"]["stack0"]["rest"]
     # Widths 33 and 32; a 3x3 kernel at vertex 1, the centre at vertex 2; projections from 65 channels.
     cases = {
@@ -223,7 +222,7 @@ def test_initialisation_has_the_fans_of_the_cell(law):
 
 
 def test_what_the_cell_lacks_is_zero():
-    own = jax.jit(lambda key: SPACE.init(key, ARCHS[0]), compiler_options=QUICK)(jax.random.key(0)).params["weights"]
+    own = jax.jit(lambda key: SPACE.init(key, ARCHS[0]))(jax.random.key(0)).params["weights"]
     for leaf, mask in zip(*(jax.tree.leaves(t) for t in (own, SPACE.weight_mask(ARCHS[0]))), strict=True):
         assert mask.ndim == leaf.ndim
         np.testing.assert_array_equal(np.asarray(leaf) != 0, np.broadcast_to(mask, leaf.shape))

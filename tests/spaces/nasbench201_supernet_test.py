@@ -1,6 +1,5 @@
 """Tests of nasjax.spaces.nasbench201_supernet and of its masks as a space, on a tiny configuration in float64."""
 
-import functools
 
 import chex
 import jax
@@ -21,17 +20,12 @@ SPACE = NasBench201(channels=2, cells=1, num_classes=4, image_size=8)
 MASKED = SPACE.masked()
 MIXED = np.array([3, 0, 2, 1, 4, 2], np.int32)
 FULL = np.array([3, 3, 2, 3, 2, 3], np.int32)
-QUICK = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-}
 pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.fixture(scope="module")
 def variables(double):
-    own = jax.jit(SPACE.init_supernet, compiler_options=QUICK)(jax.random.key(0))
+    own = jax.jit(SPACE.init_supernet)(jax.random.key(0))
     rng = np.random.default_rng(0)
     shake = lambda tree: jax.tree.map(lambda a: a + rng.uniform(0.1, 0.5, a.shape), tree)  # noqa: E731
     return own._replace(params=shake(own.params), stats=shake(own.stats))
@@ -44,12 +38,12 @@ def data():
 
 
 def test_masked_to_one_architecture_it_is_that_network(variables, data):
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     @chex.assert_max_traces(n=1)
     def run(variables, mask, images):
         return SPACE.apply_supernet(variables, mask, images)
 
-    single = jax.jit(SPACE.apply, compiler_options=QUICK)
+    single = jax.jit(SPACE.apply)
     for arch in (MIXED, FULL):
         output = run(variables, SPACE.supernet_mask(arch), data[0][0])
         expected = single(SPACE.inherit(variables, arch), arch, data[0][0])
@@ -73,7 +67,7 @@ def statistics(space):
             "sums": space.layer_sums(held),
         }
 
-    return jax.jit(run, compiler_options=QUICK)
+    return jax.jit(run)
 
 
 def test_passes_read_of_a_mask_what_they_read_of_its_architecture(variables, data):
@@ -124,7 +118,6 @@ def test_an_edge_is_the_weighted_sum_of_its_operations(double):
     def both(run):
         return jax.jit(
             jax.value_and_grad(lambda m, x, o: (run(m, x, o) * probe).sum(), (0, 1, 2), allow_int=True),
-            compiler_options=QUICK,
         )(mask, x, own)
 
     (value, grads), (expected, slopes) = both(mixed), both(plain)
@@ -165,8 +158,8 @@ def test_patterns_of_the_thin_cell():
     thin, plain = MASKED.thin(), SPACE.thin()
     own = jax.jit(lambda key: thin.init(key, None))(jax.random.key(1))
     patches = np.random.default_rng(3).standard_normal((10, 3, 3, 1))
-    codes = jax.jit(thin.codes, compiler_options=QUICK)
-    expected = jax.jit(plain.codes, compiler_options=QUICK)
+    codes = jax.jit(thin.codes)
+    expected = jax.jit(plain.codes)
     for arch in (MIXED, FULL):
         found, finite = codes(own, MASKED.mask(arch), patches)
         np.testing.assert_array_equal(found, expected(supernet.inherit(own, arch), arch, patches)[0])

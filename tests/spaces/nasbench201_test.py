@@ -1,7 +1,6 @@
 """Tests of nasjax.spaces.nasbench201 and its network, on a tiny configuration in float64."""
 
 import dataclasses
-import functools
 
 import chex
 import jax
@@ -23,7 +22,6 @@ MIXED = np.array([3, 0, 2, 1, 4, 2], np.int32)  # convolutions on edges 0>1, 1>2
 FULL = np.array([3, 3, 2, 3, 2, 3], np.int32)
 UNREAD = np.array([3, 3, 0, 1, 0, 2], np.int32)  # node 1 is fed and leads nowhere
 UNFED = np.array([0, 3, 2, 1, 0, 2], np.int32)  # node 1 is read and fed by nothing
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what these tests spend their time on
 ARCHS = (MIXED, FULL, UNREAD, UNFED, np.array([1, 4, 1, 4, 1, 1], np.int32))
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -47,7 +45,7 @@ def data():
 def gradient(double):
     """Loss and gradient, one program for every architecture; a second trace is an error."""
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     @chex.assert_max_traces(n=1)
     def run(params, stats, arch, images, labels):
         def loss(params):
@@ -65,7 +63,6 @@ def logits(double):
     return jax.jit(
         lambda variables, arch, images, norm: SPACE.apply(variables, arch, images, norm=norm).logits,
         static_argnames="norm",
-        compiler_options=QUICK,
     )
 
 
@@ -180,7 +177,7 @@ def test_running_statistics_follow_the_batch(gradient, variables, data):
 
 def test_drop_dead_changes_no_logit(logits, variables, data):
     thin = dataclasses.replace(SPACE, drop_dead=True)
-    run = jax.jit(lambda v, a, x: thin.apply(v, a, x, norm="none").logits, compiler_options=QUICK)
+    run = jax.jit(lambda v, a, x: thin.apply(v, a, x, norm="none").logits)
     for arch in (UNREAD, UNFED, FULL):
         np.testing.assert_allclose(
             run(variables, arch, data[0]), logits(variables, arch, data[0], "none"), rtol=1e-9, atol=1e-12

@@ -10,7 +10,6 @@ from nasjax.spaces import nasbench_macro_blocks as blocks
 from nasjax.spaces import nasbench_macro_network as network
 from nasjax.spaces.nasbench_macro import NasBenchMacro
 
-QUICK = {"xla_backend_optimization_level": 0}
 SPACE = NasBenchMacro(channels=2, head_channels=5, num_classes=3, image_size=9)
 ARCHS = np.array([[0, 1, 2, 0, 1, 1, 2, 0], [0, 1, 2, 1, 0, 1, 2, 0]], np.int32)  # an identity moves within a stage
 
@@ -30,7 +29,7 @@ def walked():
             own = SPACE.init(jax.random.key(0), arch, dtype=images.dtype)
             return own, SPACE.apply(own, arch, images), SPACE.blocks(own, arch, images, visit)
 
-        run = jax.jit(run, compiler_options=QUICK)
+        run = jax.jit(run)
         yield [run(arch, images) for arch in ARCHS]
 
 
@@ -68,12 +67,11 @@ def test_gradients_flow_to_the_input_of_a_block_alone(walked):
             return jax.grad(lambda x, arrays: jnp.sin(layer(x, arrays)[0]).sum(), (0, 1))(x, arrays)
 
         chosen = jax.jit(
-            lambda op: slopes(lambda x, a: blocks._constant_layer(config, op, x, a)), compiler_options=QUICK
+            lambda op: slopes(lambda x, a: blocks._constant_layer(config, op, x, a))
         )
         for op, name in enumerate(("identity", "mb3", "mb6")):
             plain = jax.jit(
                 lambda name=name: slopes(lambda x, a: network.operation(config, name, x, a, None)),
-                compiler_options=QUICK,
             )
             found, of_arrays = chosen(jnp.int32(op))
             np.testing.assert_allclose(found, plain()[0], rtol=1e-9, atol=1e-12)

@@ -15,7 +15,6 @@ from nasjax.spaces.nasbench_macro import NasBenchMacro
 from nasjax.types import InputError, Output
 
 SPACE = NasBenchMacro(channels=2, head_channels=5, num_classes=4, image_size=9)
-QUICK = {"xla_backend_optimization_level": 0}  # compiling is what these tests spend their time on
 MIXED = np.array([0, 1, 2, 0, 1, 1, 2, 0], np.int32)
 OTHER = np.array([1, 0, 0, 2, 2, 0, 0, 1], np.int32)
 LAYERS = ((2, 4, 2), (4, 4, 1), (4, 8, 2), (8, 8, 1), (8, 8, 1), (8, 16, 2), (16, 16, 1), (16, 16, 1))
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("double")
 
 @pytest.fixture(scope="module")
 def variables(double):
-    own = jax.jit(lambda key: SPACE.init(key, MIXED), compiler_options=QUICK)(jax.random.key(0))
+    own = jax.jit(lambda key: SPACE.init(key, MIXED))(jax.random.key(0))
     # Norms and statistics off their initial values, so that a wrong place shows.
     rng = np.random.default_rng(0)
     shake = lambda tree: jax.tree.map(lambda a: a + rng.uniform(0.1, 0.5, a.shape), tree)  # noqa: E731
@@ -43,7 +42,6 @@ def logits(double):
     return jax.jit(
         lambda variables, arch, images, norm: SPACE.apply(variables, arch, images, norm=norm).logits,
         static_argnames="norm",
-        compiler_options=QUICK,
     )
 
 
@@ -107,12 +105,10 @@ def test_gradients_of_a_layer_equal_those_of_the_chosen_operation(number, variab
 
     chosen = jax.jit(
         lambda op, x, own: jax.grad(loss(lambda x, own: network.layer(config, op, x, own, None)), (0, 1))(x, own),
-        compiler_options=QUICK,
     )
     for op, name in enumerate(("identity", "mb3", "mb6")):
         expected = jax.jit(
             jax.grad(loss(lambda x, own, name=name: network.operation(config, name, x, own, None)), (0, 1)),
-            compiler_options=QUICK,
         )(x, own)
         found = chosen(jnp.int32(op), x, own)
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
@@ -123,7 +119,7 @@ def test_gradients_of_a_layer_equal_those_of_the_chosen_operation(number, variab
 
 
 def test_running_statistics_follow_the_batch(variables, data):
-    run = jax.jit(lambda v, x: SPACE.apply(v, MIXED, x).stats, compiler_options=QUICK)
+    run = jax.jit(lambda v, x: SPACE.apply(v, MIXED, x).stats)
     stats = run(variables, data[0])
     assert jax.tree.structure(stats) == jax.tree.structure(variables.stats)
     moved = jax.tree.map(

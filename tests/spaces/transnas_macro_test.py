@@ -1,6 +1,5 @@
 """Tests of nasjax.spaces.transnas_macro and its network, on a tiny configuration in float64."""
 
-import functools
 import json
 
 import chex
@@ -17,13 +16,12 @@ from nasjax.types import InputError, Variables
 SPACE = TransNasMacro(channels=2, num_classes=4, image_size=64)
 CODES = ("1234", "444111", "2232", "133134")
 ARCHS = SPACE.decode(list(CODES))
-QUICK = {"xla_backend_optimization_level": 0}
 pytestmark = pytest.mark.usefixtures("double")
 
 
 @pytest.fixture(scope="module")
 def init(double):
-    return jax.jit(lambda key, arch: SPACE.init(key, arch), compiler_options=QUICK)
+    return jax.jit(lambda key, arch: SPACE.init(key, arch))
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +111,7 @@ def plain_logits(plain, variables, arch, images):
 
 @pytest.mark.slow
 def test_one_program_serves_all(plain, init, data):
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     @chex.assert_max_traces(n=1)
     def run(params, stats, arch, images, labels):
         def loss(params):

@@ -1,7 +1,6 @@
 """Tests of nasjax.spaces.transnas_micro and its network, on a tiny configuration in float64."""
 
 import dataclasses
-import functools
 import json
 
 import chex
@@ -22,7 +21,6 @@ MIXED = np.array([1, 0, 2, 3, 1, 3], np.int32)  # a skip that halves, a skip tha
 FULL = np.array([3, 2, 3, 1, 2, 3], np.int32)
 UNREAD = np.array([3, 3, 0, 1, 0, 2], np.int32)  # node 1 is fed and leads nowhere
 ARCHS = (MIXED, FULL, UNREAD, np.array([1, 1, 1, 1, 1, 1], np.int32))
-QUICK = {"xla_backend_optimization_level": 0}
 pytestmark = pytest.mark.usefixtures("double")
 
 
@@ -44,7 +42,7 @@ def data():
 def gradient(double):
     """Loss and gradient, one program for every architecture; a second trace is an error."""
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.jit
     @chex.assert_max_traces(n=1)
     def run(params, stats, arch, images, labels):
         def loss(params):
@@ -126,7 +124,7 @@ def test_one_trace_serves_all_and_the_gradient_is_the_slope(gradient, variables,
         np.testing.assert_allclose(along, slope, rtol=1e-4, atol=1e-6)
 
 
-@functools.partial(jax.jit, compiler_options=QUICK)
+@jax.jit
 def tables(arch, grads):
     """Weights a slot uses, whether it is active and live, whether its gradient moves, and gradient outside."""
     full = jax.tree.map(lambda m, g: jnp.broadcast_to(m, g.shape), SPACE.weight_mask(arch), grads)
@@ -220,12 +218,12 @@ def test_jigsaw_sees_tile_by_tile(double):
     space = TransNasMicro(channels=2, task="jigsaw", image_size=96, num_classes=5)
     x = np.random.default_rng(0).standard_normal((2, 96, 96, 3))
     variables = jax.jit(space.init)(jax.random.key(0), MIXED)
-    output = jax.jit(space.apply, compiler_options=QUICK)(variables, MIXED, x)
+    output = jax.jit(space.apply)(variables, MIXED, x)
     single = TransNasMicro(channels=2, num_classes=16, image_size=32)
     head = {"weights": {"head": {"head": jnp.eye(16)}}, "bias": {"head": {"head": jnp.zeros(16)}}}
     params = {k: v | head.get(k, {}) for k, v in variables.params.items()}
     features, stats = [], variables.stats
-    encode = jax.jit(single.apply, compiler_options=QUICK)
+    encode = jax.jit(single.apply)
     for t in range(9):
         row, column = divmod(t, 3)
         tile = encode(Variables(params, stats), MIXED, x[:, 32 * row : 32 * row + 32, 32 * column : 32 * column + 32])
@@ -288,7 +286,7 @@ def test_blocks_walk_the_same_network(gradient, variables, data):
         y, stats = function(x)
         return (y, stats), jnp.asarray(block.number)
 
-    run = jax.jit(lambda v, a, x: SPACE.blocks(v, a, x, visit), compiler_options=QUICK)
+    run = jax.jit(lambda v, a, x: SPACE.blocks(v, a, x, visit))
     walk = run(variables, FULL, data[0])
     output = gradient(*variables, FULL, *data)[0][1]
     chex.assert_trees_all_close(walk.stats, output.stats, rtol=1e-9)

@@ -17,7 +17,6 @@ WEIGHTS = rng.standard_normal((3, 3, 4, 4))
 ARGS = units.NormArgs(*rng.uniform(0.5, 1.5, (4, 4)))
 CONVS = units.Convs("highest", SHAPES, rectify=True, passes=False)
 NORMS = units.Norms("batch", STATES)
-QUICK = {"xla_backend_optimization_level": 0}
 pytestmark = pytest.mark.usefixtures("double")
 
 
@@ -30,7 +29,7 @@ def value_and_gradient(double):
         out, mean, var = units.norm(NORMS, state, y, args)
         return (out * jnp.arange(CAPACITY)[None]).sum(), (y, out, mean, var)
 
-    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2, 3), has_aux=True), compiler_options=QUICK)
+    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2, 3), has_aux=True))
 
 
 def direct(number, state, buffer, weights, args, moments):
@@ -54,7 +53,7 @@ def test_equals_the_layers(value_and_gradient, number, state):
         seen = direct(number, state, *operands)
         return (seen[1] * jnp.arange(CAPACITY)[None]).sum(), seen
 
-    run = jax.jit(jax.value_and_grad(loss, (0, 1, 2, 3), has_aux=True), compiler_options=QUICK)
+    run = jax.jit(jax.value_and_grad(loss, (0, 1, 2, 3), has_aux=True))
     (_, (y, out, stats)), wanted = run(BUFFER, WEIGHTS, ARGS, moments)
     channels = STATES[state][0]
     np.testing.assert_allclose(found[0], y, atol=1e-12)
