@@ -40,7 +40,12 @@ LAYERS = {
     "": 8,  # nasjax/__init__.py itself
 }
 TOP = 7  # from here on, `import nasjax` as a whole is allowed
-DISTRIBUTION = {"PIL": "pillow", "absl": "absl-py", "orbax": "orbax-checkpoint"}
+DISTRIBUTION = {
+    "PIL": "pillow",
+    "absl": "absl-py",
+    "orbax": "orbax-checkpoint",
+    "tensorflow_datasets": "tensorflow-datasets",
+}
 
 
 def unit(path: pathlib.Path) -> str:
