@@ -26,6 +26,7 @@ import numpy as np
 from nasjax import grasp, parallel
 from nasjax.cli import archs, common, grasp_input, grasp_report, score
 from nasjax.cli.common import option
+from nasjax.grasp import storage
 from nasjax.grasp.config import PRESETS, PredictorConfig, option_names, preset
 from nasjax.grasp.predictor import check_targets
 from nasjax.types import InputError
@@ -101,6 +102,8 @@ def main(config: GraspCommandConfig) -> None:
     for name in ("validation", "truth"):
         if getattr(config, name) and config.job != "evaluate":
             raise InputError(f"--{name} is read by evaluate alone, and --job={config.job}. Leave it out.")
+    if config.model and config.job != "rank":
+        raise InputError(f"--model={config.model} is read by rank alone, and --job={config.job}. Leave it out.")
     common.enable_compile_cache()
     begin = time.monotonic()
     run: dict[str, Any] = {"engine": config.engine, "devices": config.devices}
@@ -114,6 +117,7 @@ def main(config: GraspCommandConfig) -> None:
     common.note(f"{len(data.archs):,} architectures of {config.table}, {len(set(data.groups.tolist())):,} distinct by"
                 f" {data.grouped_by}; {parallel.device_summary()}.")  # fmt: skip
     if config.job == "fit":
+        storage.check_free(workdir / "predictor", made)
         model = train_on_all(config, made, data, columns[0], run)
         model.save(workdir / "predictor")
         common.write_run_flags(workdir, config)
@@ -178,13 +182,13 @@ def evaluate(
     """
     parts = grasp.splits(data.groups, config.num_train, seeds(config))
     rows = np.stack([part.train for part in parts])
-    targets = data.targets[column]
+    targets, truth = data.targets[column], data.targets[config.truth or column]
+    check_targets(truth, len(truth))
     models = grasp.fit_many(data.graphs, rows, targets[rows], seeds=seeds(config), config=made, **run)
     found = []
     for model, part in zip(models, parts, strict=True):
         prediction = model.predict(data.graphs[part.test], **run)
         chosen = data.targets[config.validation][part.test] if config.validation else None
-        truth = data.targets[config.truth or column]
         metrics = grasp.evaluate(prediction.score, truth[part.test], validation=chosen)
         found.append(grasp_report.Measured(part, prediction, metrics))
     return found
@@ -202,7 +206,8 @@ def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Pat
          begin: float) -> None:  # fmt: skip
     """Ranks architectures by a saved predictor, or one of the whole table."""
     if config.model:
-        model = grasp.load(config.model)
+        own = any(changed(config, name) for name in ("preset", "options", "proxies", "pretrain"))
+        model = grasp.load(config.model, config=made if own else None)
     space = grasp_input.make_space(config)
     chosen = archs.choose(jax.random.key(config.seed), space, config.archs)
     if not config.model:
@@ -222,6 +227,11 @@ def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Pat
 def seeds(config: GraspCommandConfig) -> tuple[int, ...]:
     """Seeds of the splits."""
     return tuple(range(config.seed, config.seed + config.splits))
+
+
+def changed(config: GraspCommandConfig, name: str) -> bool:
+    """Whether an option differs from its default."""
+    return bool(getattr(config, name) != GraspCommandConfig.__dataclass_fields__[name].default)
 
 
 def words(text: str) -> list[str]:

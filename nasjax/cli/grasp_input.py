@@ -10,7 +10,7 @@ import pandas as pd
 
 import nasjax
 from nasjax import correlation, grasp
-from nasjax.cli import accuracies, score
+from nasjax.cli import accuracies, common, score
 from nasjax.cli.common import nearest
 from nasjax.data import proxy_tables
 from nasjax.types import InputError
@@ -75,17 +75,55 @@ def read(config: Any, columns: Sequence[str], proxies: Sequence[str]) -> Labelle
                              + nearest(name, [str(c) for c in table.columns if c != "arch"]))  # fmt: skip
         if not pd.api.types.is_numeric_dtype(table[name]):
             raise InputError(f"column {name!r} of {config.table} holds no numbers; allowed: accuracies or the like")
+    everything = len(table)
     table = table.dropna(subset=list(columns)).reset_index(drop=True)
     if not len(table):
         raise InputError(f"no row of {config.table} has numbers in {', '.join(columns)}")
+    if len(table) < everything:
+        common.note(f"{everything - len(table):,} of {everything:,} rows of {config.table} hold no number in"
+                    f" {' or '.join(columns)} and are left out.")  # fmt: skip
+    for name in columns:
+        infinite = np.flatnonzero(~np.isfinite(table[name].to_numpy(np.float64)))
+        if len(infinite):
+            raise InputError(f"column {name!r} of {config.table} is infinite for {len(infinite)} architectures, such as"
+                             f" {table['arch'].iloc[infinite[0]]}; allowed: finite numbers; do: leave them out")
     archs = [str(text) for text in table["arch"]]
-    population = space.decode(archs)
+    population = decoded(space, archs, config.table)
     groups, grouped_by = groups_of(config, table, space, population)
     encoding = grasp.EncodeConfig(drop_dead=config.drop_dead, skip=config.skip)
     graphs = grasp.encode(space, population, config=encoding)
     found = proxy_values(config, space, population, archs, groups, proxies)
     targets = {name: table[name].to_numpy(np.float64) for name in columns}
     return Labelled(space, archs, graphs.with_proxies(found), targets, groups, grouped_by)
+
+
+def decoded(space: Any, archs: Sequence[str], table: str) -> Any:
+    """The population that a table names.
+
+    Args:
+      space: search space.
+      archs: encodings.
+      table: where they stand, for the message.
+
+    Returns:
+      the population.
+
+    Raises:
+      InputError: one is none of the space; the message says the first, and how many of them are not.
+    """
+    try:
+        return space.decode(list(archs))
+    except InputError:
+        wrong = []
+        for text in archs:
+            try:
+                space.decode([text])
+            except InputError as error:
+                wrong.append(str(error))
+        if not wrong:
+            raise
+        raise InputError(f"--table={table}: {len(wrong):,} of {len(archs):,} architectures are none of"
+                         f" --space={space.name}. The first: {wrong[0]}") from None  # fmt: skip
 
 
 def graphs_by_column(config: Any, data: Labelled, columns: Sequence[str]) -> dict[str, grasp.Graphs]:
@@ -138,6 +176,10 @@ def groups_of(config: Any, table: pd.DataFrame, space: Any, population: Any) -> 
         return grasp.groups_of(space, population), "canonical form"
     if name not in table.columns:
         raise InputError(f"--groups={name}: {nearest(name, [str(c) for c in table.columns])}")
+    unknown = int(table[name].isna().sum())
+    if unknown:
+        raise InputError(f"--groups={name}: {unknown:,} of {len(table):,} rows of {config.table} name no group. Give"
+                         " each architecture one, or leave --groups out to group by the canonical form.")  # fmt: skip
     return pd.factorize(table[name])[0], name
 
 

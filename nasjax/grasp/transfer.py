@@ -127,9 +127,11 @@ def transfer_matrix(
     train = np.stack([rows[part.train] for part in parts])
     run = {"seeds": tuple(seeds), "config": config, "engine": engine, "devices": devices}
     taus = np.zeros((len(chosen), len(names), len(parts)))
-    for i, source in enumerate(chosen):
+    tie = 0.0 if config.train.loss in ("mse", "l1") else config.train.tie
+    for source in chosen:  # all of them before the first is trained on
         for row in train:
-            check_targets(values[source][row], num_train)
+            check_targets(values[source][row], num_train, tie=tie)
+    for i, source in enumerate(chosen):
         found = fit_many(by_name[source], train, values[source][train], **run)
         for j, target in enumerate(names):
             used = found

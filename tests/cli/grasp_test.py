@@ -31,6 +31,8 @@ def table(tmp_path_factory):
     file = tmp_path_factory.mktemp("grasp") / "table.csv"
     noise = np.random.default_rng(0).normal(size=50)
     frame = pd.DataFrame({"arch": space.encode(archs), "a": params, "b": params + noise, "nwot": params, "bad": "x"})
+    frame["same"], frame["infinite"], frame["half"] = 1.0, np.where(params > params.mean(), np.inf, params), params
+    frame.loc[::2, "half"] = np.nan
     frame.to_csv(file, index=False)
     return file
 
@@ -79,13 +81,27 @@ def test_columns_may_have_shapes_of_their_own(table, tmp_path):
             grasp_input.graphs_by_column(dataclasses.replace(config, column_options=wrong), data, ["a", "b"])
 
 
+def test_rows_without_a_number_are_left_out_and_said(table, tmp_path, capsys):
+    data = grasp_input.read(command(tmp_path, table), ["half", "a"], [])
+    assert len(data.archs) == 25 and "25 of 50 rows of" in capsys.readouterr().err
+
+
 def test_fit_then_rank(table, tmp_path, capsys):
     grasp.main(command(tmp_path / "f", table, "--job=fit"))
+    with pytest.raises(InputError, match="another configuration"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grasp, "train_on_all", None)  # said before anything is trained
+        grasp.main(command(tmp_path / "f", table, "--job=fit", "--preset=strong"))
     grasp.main(command(tmp_path / "r", table, "--job=rank", f"--model={tmp_path / 'f' / 'predictor'}", "--top=3",
                        f"--archs=file:{table}"))  # fmt: skip
     ranking = pd.read_csv(tmp_path / "r" / "ranking.csv")
     assert len(ranking) == len(pd.read_csv(table)["arch"].unique()) and (np.diff(ranking["score"]) <= 0).all()
     assert "  1 " in capsys.readouterr().out
+    with pytest.raises(InputError, match="members: there 1, now 5"):
+        grasp.main(command(tmp_path / "o", table, "--job=rank", f"--model={tmp_path / 'f' / 'predictor'}",
+                           "--preset=strong"))  # fmt: skip
+    with pytest.raises(InputError, match="skip='contract' beside"):
+        grasp.main(command(tmp_path / "o", table, "--job=rank", f"--model={tmp_path / 'f' / 'predictor'}",
+                           "--skip=contract", f"--archs=file:{table}"))  # fmt: skip
     flags = [f"--workdir={tmp_path / 's'}", f"--predictor={tmp_path / 'f' / 'predictor'}"]
     searched, _ = parse(search.SearchConfig, flags)
     space = nasjax.get_space("nasbench201")
@@ -125,6 +141,11 @@ def test_proxies_come_from_scores_and_duplicates(table, tmp_path):
         (["--column=bad"], "holds no numbers"),
         (["--column=a,b"], "evaluate takes one column"),
         (["--num_train=50"], "distinct architectures"),
+        (["--column=infinite"], "is infinite for"),
+        (["--truth=same"], "all 50 targets equal 1"),
+        (["--groups=half"], "25 of 50 rows of .* name no group"),
+        (["--space=nasbench101"], "50 of 50 architectures are none of --space=nasbench101. The first: "),
+        (["--model=m"], "read by rank alone"),
         (["--proxies=nwot"], "--scores is missing"),
         (["--options=los=bt"], "Did you mean loss"),
         (["--options=precision=fast"], "flag of its own"),
