@@ -23,8 +23,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from nasjax import grasp, parallel
-from nasjax.cli import archs, common, grasp_input, grasp_report, score
+import nasjax
+from nasjax import grasp, hashing, parallel
+from nasjax.cli import archs, common, grasp_input, grasp_parts, grasp_report, score
 from nasjax.cli.common import option
 from nasjax.grasp import storage
 from nasjax.grasp.config import PRESETS, PredictorConfig, option_names, preset
@@ -126,11 +127,15 @@ def main(config: GraspCommandConfig) -> None:
                               markup=False, soft_wrap=True)  # fmt: skip
     elif config.job == "transfer":
         graphs = grasp_input.graphs_by_column(config, data, columns)
+        kept = grasp_parts.Parts(workdir, transfer_fingerprint(config, made, data, graphs))
+        done = sum(column in kept for column in columns)
+        if done:
+            common.note(f"{done} of {len(columns)} data sets were trained on before.")
         with common.progress("Training", unit="data set") as report:
-            report(0, len(columns))
+            report(done, len(columns))
             found = grasp.transfer_matrix(
                 graphs, data.targets, num_train=config.num_train, seeds=seeds(config), groups=data.groups,
-                finetune=config.finetune, config=made, progress=report, **run,
+                finetune=config.finetune, config=made, progress=report, kept=kept, **run,
             )  # fmt: skip
         grasp_report.write_transfer(workdir, config, made, data, found, time.monotonic() - begin)
     else:
@@ -194,6 +199,18 @@ def evaluate(
     return found
 
 
+def transfer_fingerprint(
+    config: GraspCommandConfig, made: PredictorConfig, data: grasp_input.Labelled, graphs: dict[str, grasp.Graphs]
+) -> str:
+    """Stands for everything that decides the numbers of a transfer matrix, but for rounding on another machine."""
+    parts = [hashing.array_fingerprint(g.ops, g.adjacency, g.shapes, *g.proxies.values()) for g in graphs.values()]
+    return hashing.fingerprint({
+        "version": nasjax.__version__, "predictor": made.describe(), "seeds": seeds(config), "archs": data.archs,
+        "num_train": config.num_train, "finetune": config.finetune, "graphs": parts, "groups": data.groups,
+        "targets": data.targets,
+    })  # fmt: skip
+
+
 def train_on_all(
     config: GraspCommandConfig, made: PredictorConfig, data: grasp_input.Labelled, column: str, run: dict[str, Any]
 ) -> grasp.Predictor:
@@ -208,7 +225,7 @@ def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Pat
     if config.model:
         own = any(changed(config, name) for name in ("preset", "options", "proxies", "pretrain"))
         model = grasp.load(config.model, config=made if own else None)
-    space = grasp_input.make_space(config)
+    space = grasp_input.make_space(config, "" if config.model else words(config.column)[0])
     chosen = archs.choose(jax.random.key(config.seed), space, config.archs)
     if not config.model:
         proxies = list(dict.fromkeys([*made.features.proxies, *made.train.pretrain]))

@@ -38,11 +38,13 @@ class Labelled(NamedTuple):
     grouped_by: str
 
 
-def make_space(config: Any) -> Any:
+def make_space(config: Any, column: str = "", **further: Any) -> Any:
     """The space that a configuration names.
 
     Args:
-      config: has ``space`` and ``space_options``.
+      config: has ``space``, ``space_options`` and ``table``.
+      column: of a benchmark, whose space options hold where ``space_options`` does not say another.
+      **further: options that count before both.
 
     Returns:
       the space.
@@ -50,7 +52,8 @@ def make_space(config: Any) -> Any:
     Raises:
       InputError: unknown space or option.
     """
-    return nasjax.get_space(config.space, **score.pairs("space_options", config.space_options))
+    trained = accuracies.space_options(config.table, column) if column else {}
+    return nasjax.get_space(config.space, **trained | score.pairs("space_options", config.space_options) | further)
 
 
 def read(config: Any, columns: Sequence[str], proxies: Sequence[str]) -> Labelled:
@@ -67,8 +70,8 @@ def read(config: Any, columns: Sequence[str], proxies: Sequence[str]) -> Labelle
     Raises:
       InputError: a column is missing, or no row is left.
     """
-    space = make_space(config)
     table = accuracies.load(config.table, config.space)
+    space = make_space(config, columns[0])
     for name in columns:
         if name not in table.columns:
             raise InputError(f"--table={config.table} has no column {name!r}. "
@@ -127,7 +130,7 @@ def decoded(space: Any, archs: Sequence[str], table: str) -> Any:
 
 
 def graphs_by_column(config: Any, data: Labelled, columns: Sequence[str]) -> dict[str, grasp.Graphs]:
-    """The graphs of each data set, encoded by a space with its options.
+    """The graphs of each data set, encoded by a space with its options: those of a benchmark's table, and those given.
 
     Args:
       config: has ``column_options``, ``space_options`` and how to encode.
@@ -140,15 +143,20 @@ def graphs_by_column(config: Any, data: Labelled, columns: Sequence[str]) -> dic
     Raises:
       InputError: an option of a column that is not there, or of another form.
     """
-    found = dict.fromkeys(columns, data.graphs)
+    given: dict[str, dict[str, Any]] = {column: {} for column in columns}
     for part in (part.strip() for part in config.column_options.split(";") if part.strip()):
         column, sign, text = (word.strip() for word in part.partition(":"))
-        if not sign or column not in found:
+        if not sign or column not in given:
             raise InputError(f"--column_options={config.column_options}: {part!r} is not of the form column:name=value"
                              f" with one of the columns {', '.join(columns)}.")  # fmt: skip
-        options = score.pairs("space_options", config.space_options) | score.pairs("column_options", text)
-        space = nasjax.get_space(config.space, **options)
-        encoding = grasp.EncodeConfig(drop_dead=config.drop_dead, skip=config.skip)
+        given[column] = score.pairs("column_options", text)
+    found = {}
+    encoding = grasp.EncodeConfig(drop_dead=config.drop_dead, skip=config.skip)
+    for column, options in given.items():
+        space = make_space(config, column, **options)
+        if space == data.space:
+            found[column] = data.graphs
+            continue
         graphs = grasp.encode(space, space.decode(data.archs), config=encoding)
         found[column] = graphs.with_proxies({**data.graphs.proxies, **data.graphs.node_proxies})
     return found

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 import nasjax
-from nasjax.cli import common, grasp, grasp_input, search
+from nasjax.cli import accuracies, common, grasp, grasp_input, grasp_parts, search
 from nasjax.cli.options import parse
+from nasjax.grasp import transfer
 from nasjax.types import InputError
 
 QUICK = "--options=steps=20,width=8,layers=1,learning_rate=0.01"
@@ -62,12 +63,28 @@ def test_evaluate(table, tmp_path, capsys):
     assert (tmp_path / "e" / "run.flags").exists()
 
 
-def test_transfer(table, tmp_path, capsys):
+def test_transfer_and_a_run_that_goes_on(table, tmp_path, capsys, monkeypatch):
     grasp.main(command(tmp_path / "t", table, "--job=transfer", "--column=a,b"))
     assert "a -> b:" in capsys.readouterr().out
     rows = pd.read_csv(tmp_path / "t" / "transfer.csv")
     assert len(rows) == 4 and rows["ceiling"].iloc[1] < 1
     assert (tmp_path / "t" / "transfer.png").stat().st_size > 3000
+    file, asked = tmp_path / "t" / grasp_parts.FILENAME, []
+    before = json.loads(file.read_text())
+    del before["taus"]["b"]  # as if it had been killed
+    file.write_text(json.dumps(before))
+
+    def fit_many(*args, **kwargs):
+        asked.append(args[0])
+        return transfer_fit(*args, **kwargs)
+
+    transfer_fit = transfer.fit_many
+    monkeypatch.setattr(transfer, "fit_many", fit_many)
+    grasp.main(command(tmp_path / "t", table, "--job=transfer", "--column=a,b"))
+    assert len(asked) == 1 and "1 of 2 data sets were trained on before" in capsys.readouterr().err
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "t" / "transfer.csv"), rows)
+    grasp.main(command(tmp_path / "t", table, "--job=transfer", "--column=a,b", "--seed=1"))  # another run
+    assert len(asked) == 3
 
 
 def test_columns_may_have_shapes_of_their_own(table, tmp_path):
@@ -84,6 +101,20 @@ def test_columns_may_have_shapes_of_their_own(table, tmp_path):
 def test_rows_without_a_number_are_left_out_and_said(table, tmp_path, capsys):
     data = grasp_input.read(command(tmp_path, table), ["half", "a"], [])
     assert len(data.archs) == 25 and "25 of 50 rows of" in capsys.readouterr().err
+
+
+def test_columns_of_a_benchmark_have_the_space_they_were_trained_in(table, tmp_path):
+    sizes = {"p": {"image_size": 8, "channels": 4}, "p_q": {"image_size": 16, "channels": 4}}
+    about = {"benchmark": {"space options": sizes}}
+    (tmp_path / "benchmark.json").write_text(json.dumps(about))
+    (tmp_path / "benchmark.csv.gz").touch()
+    for column, side in (("p_valid", 8), ("p_q_valid_e1", 16), ("r_valid", None)):
+        for name in (tmp_path, tmp_path / "benchmark.csv.gz"):
+            assert accuracies.space_options(str(name), column).get("image_size") == side
+    assert accuracies.space_options("nasbench201", "p_valid") == {}
+    config = dataclasses.replace(command(tmp_path, tmp_path), space_options="channels=6")
+    space = grasp_input.make_space(config, "p_q_valid", num_classes=5)
+    assert (space.image_size, space.channels, space.num_classes) == (16, 6, 5)
 
 
 def test_fit_then_rank(table, tmp_path, capsys):
