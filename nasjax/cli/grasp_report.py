@@ -153,7 +153,8 @@ def write_ranking(
     _write(workdir, config, result, {"ranking.csv": table})
     console = common.stdout()
     for place, row in enumerate(table.head(config.top).itertuples(), 1):
-        console.print(f"{place:3} {row.score:8.4f} ± {row.uncertainty:.4f}  {row.arch}", markup=False, soft_wrap=True)
+        spread = f" ± {row.uncertainty:.4f}" if prediction.members.shape[0] > 1 else ""
+        console.print(f"{place:3} {row.score:8.4f}{spread}  {row.arch}", markup=False, soft_wrap=True)
     console.print(f"\n{len(archs):,} architectures in {common.duration(seconds)}. Ranking: {workdir / 'ranking.csv'}",
                   markup=False, soft_wrap=True)  # fmt: skip
 

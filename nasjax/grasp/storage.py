@@ -71,6 +71,8 @@ def read(directory: str | os.PathLike[str], config: PredictorConfig | None) -> t
     missing = f"there is no predictor in {directory}; do: check the path, or train one by nasjax.grasp.fit"
     if not os.path.isdir(directory):
         raise InputError(missing)
+    if os.path.isdir(os.path.join(directory, "predictor")):
+        raise InputError(f"{directory} is the directory of a run; do: name {os.path.join(directory, 'predictor')}")
     with Checkpoints(directory, keep=1) as states:
         meta = states.newest_meta()
         if "config" not in meta or "names" not in meta:

@@ -136,7 +136,7 @@ class Kronecker(Classifier):
         assert self.outer is not None
         chained = {(b, b + 1) for b in range(self.num_blocks - 1)} <= set(self.outer)
         always = self.outer_loops and self.inner_loops and chained  # any wiring leads through
-        return kronecker_laws.Law(self._form, *own, sizes=None if always else self._sizes)
+        return kronecker_laws.Law(self._form, *own)._replace(sizes=None if always else self._sizes)
 
     @property
     def _sizes(self) -> Sizes:

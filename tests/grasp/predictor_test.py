@@ -80,6 +80,9 @@ def test_saved_and_loaded(data, two, tmp_path):
         other.save(tmp_path / "p")
     with pytest.raises(InputError, match="there is no predictor"):
         grasp.load(tmp_path / "absent")
+    with pytest.raises(InputError, match="is the directory of a run; do: name .*predictor"):
+        (tmp_path / "run" / "predictor").mkdir(parents=True)
+        grasp.load(tmp_path / "run")
     storage.check_free(tmp_path / "p", two.config)
     storage.check_free(tmp_path / "absent", two.config)
     with pytest.raises(InputError, match="width: there 16, now 8"):
