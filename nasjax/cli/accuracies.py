@@ -11,7 +11,7 @@ import pandas as pd
 
 from nasjax import records
 from nasjax.benchmark import read_table, reader, wide
-from nasjax.benchmark.table import TABLE
+from nasjax.benchmark.table import ABOUT, TABLE
 from nasjax.cli.archs import value
 from nasjax.data import checks, tables
 from nasjax.spaces import registry
@@ -78,6 +78,27 @@ def trained(name: str) -> Trained | None:
     if rows.empty:
         raise InputError(f"{path} has no rows yet; do: wait for the first epoch of launch.benchmark")
     return Trained(wide(rows), reader.final_columns(rows), str(rows["space"].iloc[0]))
+
+
+def space_options(name: str, column: str) -> dict[str, Any]:
+    """Options of the space that a column of a benchmark was trained with: sizes, classes, images.
+
+    Args:
+      name: a table, as for ``load``.
+      column: one of its columns, such as ``cifar10_valid``.
+
+    Returns:
+      Options by name; empty for other tables, and where ``benchmark.json`` does not say.
+    """
+    if name in tables.BUILTIN or not any(mark in name for mark in ("/", "\\", ".")):
+        return {}
+    path = checks.existing_path(name)
+    file = path / ABOUT if path.is_dir() else path.with_name(ABOUT)
+    if not file.is_file() or not (path.is_dir() or path.name == TABLE):
+        return {}
+    options = reader.about(file).get("benchmark", {}).get("space options", {})
+    own = [task for task in options if column.startswith(f"{task}_")]
+    return dict(options[max(own, key=len)]) if own else {}
 
 
 def default_columns(name: str) -> list[str]:

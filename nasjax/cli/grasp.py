@@ -23,9 +23,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from nasjax import grasp, parallel
-from nasjax.cli import archs, common, grasp_input, grasp_report, score
+import nasjax
+from nasjax import grasp, hashing, parallel
+from nasjax.cli import archs, common, grasp_input, grasp_parts, grasp_report, score
 from nasjax.cli.common import option
+from nasjax.grasp import storage
 from nasjax.grasp.config import PRESETS, PredictorConfig, option_names, preset
 from nasjax.grasp.predictor import check_targets
 from nasjax.types import InputError
@@ -101,6 +103,8 @@ def main(config: GraspCommandConfig) -> None:
     for name in ("validation", "truth"):
         if getattr(config, name) and config.job != "evaluate":
             raise InputError(f"--{name} is read by evaluate alone, and --job={config.job}. Leave it out.")
+    if config.model and config.job != "rank":
+        raise InputError(f"--model={config.model} is read by rank alone, and --job={config.job}. Leave it out.")
     common.enable_compile_cache()
     begin = time.monotonic()
     run: dict[str, Any] = {"engine": config.engine, "devices": config.devices}
@@ -114,6 +118,7 @@ def main(config: GraspCommandConfig) -> None:
     common.note(f"{len(data.archs):,} architectures of {config.table}, {len(set(data.groups.tolist())):,} distinct by"
                 f" {data.grouped_by}; {parallel.device_summary()}.")  # fmt: skip
     if config.job == "fit":
+        storage.check_free(workdir / "predictor", made)
         model = train_on_all(config, made, data, columns[0], run)
         model.save(workdir / "predictor")
         common.write_run_flags(workdir, config)
@@ -122,11 +127,15 @@ def main(config: GraspCommandConfig) -> None:
                               markup=False, soft_wrap=True)  # fmt: skip
     elif config.job == "transfer":
         graphs = grasp_input.graphs_by_column(config, data, columns)
+        kept = grasp_parts.Parts(workdir, transfer_fingerprint(config, made, data, graphs))
+        done = sum(column in kept for column in columns)
+        if done:
+            common.note(f"{done} of {len(columns)} data sets were trained on before.")
         with common.progress("Training", unit="data set") as report:
-            report(0, len(columns))
+            report(done, len(columns))
             found = grasp.transfer_matrix(
                 graphs, data.targets, num_train=config.num_train, seeds=seeds(config), groups=data.groups,
-                finetune=config.finetune, config=made, progress=report, **run,
+                finetune=config.finetune, config=made, progress=report, kept=kept, **run,
             )  # fmt: skip
         grasp_report.write_transfer(workdir, config, made, data, found, time.monotonic() - begin)
     else:
@@ -178,16 +187,28 @@ def evaluate(
     """
     parts = grasp.splits(data.groups, config.num_train, seeds(config))
     rows = np.stack([part.train for part in parts])
-    targets = data.targets[column]
+    targets, truth = data.targets[column], data.targets[config.truth or column]
+    check_targets(truth, len(truth))
     models = grasp.fit_many(data.graphs, rows, targets[rows], seeds=seeds(config), config=made, **run)
     found = []
     for model, part in zip(models, parts, strict=True):
         prediction = model.predict(data.graphs[part.test], **run)
         chosen = data.targets[config.validation][part.test] if config.validation else None
-        truth = data.targets[config.truth or column]
         metrics = grasp.evaluate(prediction.score, truth[part.test], validation=chosen)
         found.append(grasp_report.Measured(part, prediction, metrics))
     return found
+
+
+def transfer_fingerprint(
+    config: GraspCommandConfig, made: PredictorConfig, data: grasp_input.Labelled, graphs: dict[str, grasp.Graphs]
+) -> str:
+    """Stands for everything that decides the numbers of a transfer matrix, but for rounding on another machine."""
+    parts = [hashing.array_fingerprint(g.ops, g.adjacency, g.shapes, *g.proxies.values()) for g in graphs.values()]
+    return hashing.fingerprint({
+        "version": nasjax.__version__, "predictor": made.describe(), "seeds": seeds(config), "archs": data.archs,
+        "num_train": config.num_train, "finetune": config.finetune, "graphs": parts, "groups": data.groups,
+        "targets": data.targets,
+    })  # fmt: skip
 
 
 def train_on_all(
@@ -202,8 +223,9 @@ def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Pat
          begin: float) -> None:  # fmt: skip
     """Ranks architectures by a saved predictor, or one of the whole table."""
     if config.model:
-        model = grasp.load(config.model)
-    space = grasp_input.make_space(config)
+        own = any(changed(config, name) for name in ("preset", "options", "proxies", "pretrain"))
+        model = grasp.load(config.model, config=made if own else None)
+    space = grasp_input.make_space(config, "" if config.model else words(config.column)[0])
     chosen = archs.choose(jax.random.key(config.seed), space, config.archs)
     if not config.model:
         proxies = list(dict.fromkeys([*made.features.proxies, *made.train.pretrain]))
@@ -222,6 +244,11 @@ def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Pat
 def seeds(config: GraspCommandConfig) -> tuple[int, ...]:
     """Seeds of the splits."""
     return tuple(range(config.seed, config.seed + config.splits))
+
+
+def changed(config: GraspCommandConfig, name: str) -> bool:
+    """Whether an option differs from its default."""
+    return bool(getattr(config, name) != GraspCommandConfig.__dataclass_fields__[name].default)
 
 
 def words(text: str) -> list[str]:

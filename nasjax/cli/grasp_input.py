@@ -10,7 +10,7 @@ import pandas as pd
 
 import nasjax
 from nasjax import correlation, grasp
-from nasjax.cli import accuracies, score
+from nasjax.cli import accuracies, common, score
 from nasjax.cli.common import nearest
 from nasjax.data import proxy_tables
 from nasjax.types import InputError
@@ -38,11 +38,13 @@ class Labelled(NamedTuple):
     grouped_by: str
 
 
-def make_space(config: Any) -> Any:
+def make_space(config: Any, column: str = "", **further: Any) -> Any:
     """The space that a configuration names.
 
     Args:
-      config: has ``space`` and ``space_options``.
+      config: has ``space``, ``space_options`` and ``table``.
+      column: of a benchmark, whose space options hold where ``space_options`` does not say another.
+      **further: options that count before both.
 
     Returns:
       the space.
@@ -50,7 +52,8 @@ def make_space(config: Any) -> Any:
     Raises:
       InputError: unknown space or option.
     """
-    return nasjax.get_space(config.space, **score.pairs("space_options", config.space_options))
+    trained = accuracies.space_options(config.table, column) if column else {}
+    return nasjax.get_space(config.space, **trained | score.pairs("space_options", config.space_options) | further)
 
 
 def read(config: Any, columns: Sequence[str], proxies: Sequence[str]) -> Labelled:
@@ -67,19 +70,28 @@ def read(config: Any, columns: Sequence[str], proxies: Sequence[str]) -> Labelle
     Raises:
       InputError: a column is missing, or no row is left.
     """
-    space = make_space(config)
     table = accuracies.load(config.table, config.space)
+    space = make_space(config, columns[0])
     for name in columns:
         if name not in table.columns:
             raise InputError(f"--table={config.table} has no column {name!r}. "
                              + nearest(name, [str(c) for c in table.columns if c != "arch"]))  # fmt: skip
         if not pd.api.types.is_numeric_dtype(table[name]):
             raise InputError(f"column {name!r} of {config.table} holds no numbers; allowed: accuracies or the like")
+    everything = len(table)
     table = table.dropna(subset=list(columns)).reset_index(drop=True)
     if not len(table):
         raise InputError(f"no row of {config.table} has numbers in {', '.join(columns)}")
+    if len(table) < everything:
+        common.note(f"{everything - len(table):,} of {everything:,} rows of {config.table} hold no number in"
+                    f" {' or '.join(columns)} and are left out.")  # fmt: skip
+    for name in columns:
+        infinite = np.flatnonzero(~np.isfinite(table[name].to_numpy(np.float64)))
+        if len(infinite):
+            raise InputError(f"column {name!r} of {config.table} is infinite for {len(infinite)} architectures, such as"
+                             f" {table['arch'].iloc[infinite[0]]}; allowed: finite numbers; do: leave them out")
     archs = [str(text) for text in table["arch"]]
-    population = space.decode(archs)
+    population = decoded(space, archs, config.table)
     groups, grouped_by = groups_of(config, table, space, population)
     encoding = grasp.EncodeConfig(drop_dead=config.drop_dead, skip=config.skip)
     graphs = grasp.encode(space, population, config=encoding)
@@ -88,8 +100,37 @@ def read(config: Any, columns: Sequence[str], proxies: Sequence[str]) -> Labelle
     return Labelled(space, archs, graphs.with_proxies(found), targets, groups, grouped_by)
 
 
+def decoded(space: Any, archs: Sequence[str], table: str) -> Any:
+    """The population that a table names.
+
+    Args:
+      space: search space.
+      archs: encodings.
+      table: where they stand, for the message.
+
+    Returns:
+      the population.
+
+    Raises:
+      InputError: one is none of the space; the message says the first, and how many of them are not.
+    """
+    try:
+        return space.decode(list(archs))
+    except InputError:
+        wrong = []
+        for text in archs:
+            try:
+                space.decode([text])
+            except InputError as error:
+                wrong.append(str(error))
+        if not wrong:
+            raise
+        raise InputError(f"--table={table}: {len(wrong):,} of {len(archs):,} architectures are none of"
+                         f" --space={space.name}. The first: {wrong[0]}") from None  # fmt: skip
+
+
 def graphs_by_column(config: Any, data: Labelled, columns: Sequence[str]) -> dict[str, grasp.Graphs]:
-    """The graphs of each data set, encoded by a space with its options.
+    """The graphs of each data set, encoded by a space with its options: those of a benchmark's table, and those given.
 
     Args:
       config: has ``column_options``, ``space_options`` and how to encode.
@@ -102,15 +143,20 @@ def graphs_by_column(config: Any, data: Labelled, columns: Sequence[str]) -> dic
     Raises:
       InputError: an option of a column that is not there, or of another form.
     """
-    found = dict.fromkeys(columns, data.graphs)
+    given: dict[str, dict[str, Any]] = {column: {} for column in columns}
     for part in (part.strip() for part in config.column_options.split(";") if part.strip()):
         column, sign, text = (word.strip() for word in part.partition(":"))
-        if not sign or column not in found:
+        if not sign or column not in given:
             raise InputError(f"--column_options={config.column_options}: {part!r} is not of the form column:name=value"
                              f" with one of the columns {', '.join(columns)}.")  # fmt: skip
-        options = score.pairs("space_options", config.space_options) | score.pairs("column_options", text)
-        space = nasjax.get_space(config.space, **options)
-        encoding = grasp.EncodeConfig(drop_dead=config.drop_dead, skip=config.skip)
+        given[column] = score.pairs("column_options", text)
+    found = {}
+    encoding = grasp.EncodeConfig(drop_dead=config.drop_dead, skip=config.skip)
+    for column, options in given.items():
+        space = make_space(config, column, **options)
+        if space == data.space:
+            found[column] = data.graphs
+            continue
         graphs = grasp.encode(space, space.decode(data.archs), config=encoding)
         found[column] = graphs.with_proxies({**data.graphs.proxies, **data.graphs.node_proxies})
     return found
@@ -138,6 +184,10 @@ def groups_of(config: Any, table: pd.DataFrame, space: Any, population: Any) -> 
         return grasp.groups_of(space, population), "canonical form"
     if name not in table.columns:
         raise InputError(f"--groups={name}: {nearest(name, [str(c) for c in table.columns])}")
+    unknown = int(table[name].isna().sum())
+    if unknown:
+        raise InputError(f"--groups={name}: {unknown:,} of {len(table):,} rows of {config.table} name no group. Give"
+                         " each architecture one, or leave --groups out to group by the canonical form.")  # fmt: skip
     return pd.factorize(table[name])[0], name
 
 

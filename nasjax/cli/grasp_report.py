@@ -54,8 +54,9 @@ def write_evaluation(
     means = {name: [row[name] for row in rows] for name in rows[0]}
     first = found[0]
     truth = data.targets[column][first.split.test]
+    named = f"{column} (truth)" if column in ("arch", "score", "uncertainty") else column
     predictions = pd.DataFrame({"arch": [data.archs[i] for i in first.split.test], "score": first.prediction.score,
-                                "uncertainty": first.prediction.uncertainty, column: truth})  # fmt: skip
+                                "uncertainty": first.prediction.uncertainty, named: truth})  # fmt: skip
     result = {"job": "evaluate", "table": config.table, "column": config.column, "truth": column,
               "trained_on": config.num_train, "splits": len(found), "groups": data.grouped_by,
               "predictor": made.describe(), "metrics": means}  # fmt: skip
@@ -71,9 +72,12 @@ def write_evaluation(
             f"Target: {readable(column)}. No function of the test set is in the training set: groups by"
             f" {data.grouped_by}, one architecture each.",
             report.Picture("prediction", f"Predicted score beside {readable(column)}",
-                           "The first split; the best tenth by truth in the second colour.",
+                           "The first split; the best tenth by truth in the second colour. On the left, the lowest"
+                           " fiftieth by truth is drawn at the edge.",
                            lambda theme: _prediction(first, truth, column, theme)),
             report.Table(("Metric", "Mean", "Deviation"), table),
+            "At k, the k best by score are looked at: precision is their share among the k best by truth, best the best"
+            " truth of them, regret what it lacks to the best of all, and N the rank of that one by truth.",
         ])],
     )  # fmt: skip
     console = common.stdout()
@@ -149,7 +153,8 @@ def write_ranking(
     _write(workdir, config, result, {"ranking.csv": table})
     console = common.stdout()
     for place, row in enumerate(table.head(config.top).itertuples(), 1):
-        console.print(f"{place:3} {row.score:8.4f} ± {row.uncertainty:.4f}  {row.arch}", markup=False, soft_wrap=True)
+        spread = f" ± {row.uncertainty:.4f}" if prediction.members.shape[0] > 1 else ""
+        console.print(f"{place:3} {row.score:8.4f}{spread}  {row.arch}", markup=False, soft_wrap=True)
     console.print(f"\n{len(archs):,} architectures in {common.duration(seconds)}. Ranking: {workdir / 'ranking.csv'}",
                   markup=False, soft_wrap=True)  # fmt: skip
 
@@ -181,7 +186,8 @@ def _prediction(first: Measured, truth: np.ndarray, column: str, theme: Any) -> 
 
 def _facts(config: Any, made: Any, data: Any, seconds: float) -> dict[str, str]:
     return {"Space": config.space, "Table": f"{config.table}, {len(data.archs):,} architectures",
-            "Trained on": str(config.num_train), "Loss": made.train.loss, "Propagation": made.model.direction,
+            "Trained on": f"{config.num_train} labels of {config.column}", "Loss": made.train.loss,
+            "Propagation": made.model.direction,
             "Members": str(made.members), "Proxies read": ", ".join(made.features.proxies) or "none",
             "Proxies taught": ", ".join(made.train.pretrain) or "none", "Time": common.duration(seconds)}  # fmt: skip
 

@@ -108,7 +108,8 @@ def nasbench201(space: Any, archs: Any, config: EncodeConfig) -> Graphs:
         ops, adjacency = _contract(ops, adjacency, vocabulary.index("skip_connect"))
     size, channels = float(space.image_size), float(space.channels)
     shapes = np.where((ops != ABSENT)[..., None], np.array([size, size, channels, channels, 1.0]), 0.0)
-    return Graphs(space.name, vocabulary, ops, adjacency, shapes.astype(np.float32))
+    options = tuple(dataclasses.asdict(config).items())
+    return Graphs(space.name, vocabulary, ops, adjacency, shapes.astype(np.float32), encoding=options)
 
 
 def nasbench101(space: Any, archs: Any, config: EncodeConfig) -> Graphs:

@@ -33,6 +33,8 @@ class Graphs:
       proxies: name -> float64 [n], scores or costs of the whole network; NaN where unknown.
       node_proxies: name -> float64 [n, N], one a node, NaN where unknown.
       dataset: float64 [n, 2], number of classes and of training images, or None.
+      encoding: options of the encoder that made the graphs, as pairs of name and value; a predictor refuses graphs of
+        others. Empty where the encoder has none.
     """
 
     space: str
@@ -43,6 +45,7 @@ class Graphs:
     proxies: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     node_proxies: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     dataset: np.ndarray | None = None
+    encoding: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         """Checks labels, edges and sizes."""
@@ -115,9 +118,38 @@ class Graphs:
 
         Returns:
           new graphs.
+
+        Raises:
+          InputError: a number is below 1.
         """
         facts = np.array([num_classes, num_images], np.float64)
+        if not (np.isfinite(facts) & (facts >= 1)).all():
+            raise InputError(f"num_classes={num_classes!r}, num_images={num_images!r}; allowed: numbers of at least 1")
         return dataclasses.replace(self, dataset=np.tile(facts, (len(self), 1)))
+
+
+    def relabelled(self, vocabulary: Sequence[str]) -> Graphs:
+        """The same graphs with labels counted in another vocabulary, such as that of more graphs.
+
+        Args:
+          vocabulary: labels, among them all that occur here.
+
+        Returns:
+          new graphs.
+
+        Raises:
+          InputError: a label is not among them.
+        """
+        known = {label: i for i, label in enumerate(vocabulary)}
+        used = [self.vocabulary[i] for i in np.unique(self.ops[self.ops != ABSENT])]
+        missing = [label for label in used if label not in known]
+        if missing:
+            raise InputError(
+                f"graphs of {self.space!r} with other labels: {', '.join(missing)} is not among "
+                f"{', '.join(vocabulary)}; do: encode both alike, or train on graphs that hold all labels"
+            )
+        number = np.array([known.get(label, ABSENT) for label in self.vocabulary] + [ABSENT], np.int32)
+        return dataclasses.replace(self, vocabulary=tuple(vocabulary), ops=number[self.ops])
 
 
 def from_graphs(
@@ -180,7 +212,7 @@ def concatenate(parts: Sequence[Graphs]) -> Graphs:
         raise InputError("no graphs are given; allowed: one or more populations")
     first = parts[0]
     for part in parts[1:]:
-        check_same_space(part, first.space, first.vocabulary)
+        check_same_space(part, first.space, first.vocabulary, first.encoding)
     size = max(part.num_nodes for part in parts)
 
     def wide(values: np.ndarray, fill: Any, axes: int = 1) -> np.ndarray:
@@ -199,6 +231,7 @@ def concatenate(parts: Sequence[Graphs]) -> Graphs:
         {name: np.concatenate([part.proxies[name] for part in parts]) for name in shared("proxies")},
         {name: np.concatenate([wide(p.node_proxies[name], np.nan) for p in parts]) for name in shared("node_proxies")},
         None if any(p.dataset is None for p in parts) else np.concatenate([np.asarray(p.dataset) for p in parts]),
+        first.encoding,
     )
 
 
@@ -224,16 +257,19 @@ def as_graphs(given: Any) -> Graphs:
     )
 
 
-def check_same_space(graphs: Graphs, space: str, vocabulary: Sequence[str]) -> None:
-    """Refuses graphs of another space.
+def check_same_space(
+    graphs: Graphs, space: str, vocabulary: Sequence[str], encoding: Sequence[tuple[str, Any]]
+) -> None:
+    """Refuses graphs of another space, or encoded in another way.
 
     Args:
       graphs: what is given.
       space: name that is needed.
       vocabulary: labels that are needed.
+      encoding: options of the encoder that are needed.
 
     Raises:
-      InputError: they are of another space, or labelled in another way.
+      InputError: they are of another space, or labelled or encoded in another way.
     """
     if graphs.space != space:
         raise InputError(f"graphs of two spaces: {graphs.space!r} beside {space!r}; allowed: one space; do: train a"
@@ -243,6 +279,9 @@ def check_same_space(graphs: Graphs, space: str, vocabulary: Sequence[str]) -> N
             f"graphs of {space!r} with other labels: {', '.join(graphs.vocabulary)} beside {', '.join(vocabulary)}; "
             "do: encode both alike"
         )
+    if tuple(graphs.encoding) != tuple(encoding):
+        here, there = (", ".join(f"{k}={v!r}" for k, v in e) or "no options" for e in (graphs.encoding, encoding))
+        raise InputError(f"graphs of {space!r} encoded with {here} beside {there}; do: encode both alike")
 
 
 def check_ops(ops: np.ndarray, vocabulary: Sequence[str]) -> None:

@@ -46,6 +46,7 @@ class Predictor:
       offset: float64 [m].
       history: float32 [m, checks], mean training loss.
       steps: int [m], the step that was kept of each.
+      encoding: options of the encoder of its graphs, see `Graphs`.
     """
 
     config: PredictorConfig
@@ -57,6 +58,7 @@ class Predictor:
     offset: np.ndarray
     history: np.ndarray
     steps: np.ndarray
+    encoding: tuple[tuple[str, Any], ...] = ()
 
     def predict(self, graphs: Any, **devices: Any) -> Prediction:
         """Scores with their uncertainty.
@@ -69,10 +71,12 @@ class Predictor:
           the prediction.
 
         Raises:
-          InputError: graphs of another space, or without a proxy.
+          InputError: graphs of another space, encoded in another way, or without a proxy.
         """
         given = as_graphs(graphs)
-        check_same_space(given, self.space, self.vocabulary)
+        check_same_space(given, self.space, given.vocabulary, self.encoding)
+        if given.vocabulary != self.vocabulary:  # graphs without an encoder of their own name the labels that occur
+            given = given.relabelled(self.vocabulary)
         made = inputs(given, self.config.features, self.config.model, self.scaling)
         return self.predict_inputs(made, **devices)
 
@@ -156,6 +160,7 @@ def load(directory: str | os.PathLike[str], *, config: PredictorConfig | None = 
     return Predictor(
         PredictorConfig.of(meta["config"]), meta["space"], tuple(meta["vocabulary"]), scale, arrays["params"],
         arrays["slope"], arrays["offset"], arrays["history"], arrays["steps"],
+        tuple((name, value) for name, value in meta.get("encoding", ())),
     )  # fmt: skip
 
 
@@ -259,7 +264,7 @@ def fit_many(
             "seeds"
         )
     for row, count in zip(targets, counts, strict=True):
-        check_targets(row[:count], count)
+        check_targets(row[:count], count, tie=0.0 if config.train.loss in ("mse", "l1") else config.train.tie)
     scaling = fit_scaling(given, config.features.proxies)
     if made is None:
         made = inputs(given, config.features, config.model, scaling)
@@ -283,9 +288,8 @@ def fit_many(
             rate = config.train.learning_rate
             raise InputError(f"the loss of seed {seeds[i]} is not finite; do: lower learning_rate={rate}")
         slope, offset = (np.asarray(x, np.float64) for x in (own.slope, own.offset))
-        found.append(
-            Predictor(config, given.space, given.vocabulary, scaling, own.params, slope, offset, own.loss, own.step)
-        )
+        found.append(Predictor(config, given.space, given.vocabulary, scaling, own.params, slope, offset, own.loss,
+                               own.step, given.encoding))  # fmt: skip
     return found
 
 
@@ -320,12 +324,13 @@ def pretrain(graphs: Any, *, seeds: Sequence[int], config: PredictorConfig, made
                                engine=engine, devices=devices)  # fmt: skip
 
 
-def check_targets(targets: Any, count: int) -> None:
+def check_targets(targets: Any, count: int, *, tie: float = 0.0) -> None:
     """Refuses targets that nothing can be learnt from.
 
     Args:
       targets: what is given for ``count`` graphs.
       count: number of graphs.
+      tie: difference that makes no pair.
 
     Raises:
       InputError: too few, no numbers, NaN or infinite, or all equal.
@@ -346,6 +351,11 @@ def check_targets(targets: Any, count: int) -> None:
         )
     if np.ptp(values) == 0:
         raise InputError(f"all {count} targets equal {values[0]:g}: nothing ranks; do: check the column")
+    if np.ptp(values.astype(np.float32)) <= tie:
+        raise InputError(
+            f"the {count} targets differ by {np.ptp(values):.3g}, which counts as a tie (tie={tie:g}, float32): "
+            "nothing ranks; do: scale them, such as to percent, or take their mean away"
+        )
 
 
 def _words(seeds: Sequence[int], members: int) -> np.ndarray:
@@ -359,9 +369,8 @@ def _words(seeds: Sequence[int], members: int) -> np.ndarray:
 def _held_out(count: int, room: int, config: PredictorConfig, seed: int) -> np.ndarray:
     """Which labels choose the step, float32 [room]; the same for all members."""
     held = np.zeros(room, np.float32)
-    number = round(config.train.validation * count)
-    if number:
-        number = min(max(number, 2), count - 2)
+    if config.train.validation:
+        number = min(max(round(config.train.validation * count), 2), count - 2)
         held[np.random.default_rng([seed, 1]).permutation(count)[:number]] = 1
     return held
 

@@ -30,12 +30,29 @@ def write(directory: str | os.PathLike[str], predictor: Predictor) -> None:
     arrays = {"params": predictor.params, "scaling": scaling, "slope": predictor.slope, "offset": predictor.offset,
               "history": predictor.history, "steps": predictor.steps}  # fmt: skip
     meta = {"config": predictor.config.describe(), "space": predictor.space, "vocabulary": list(predictor.vocabulary),
-            "names": _names(predictor.params)}  # fmt: skip
+            "names": _names(predictor.params), "encoding": predictor.encoding}  # fmt: skip
     with Checkpoints(directory, keep=1) as states:
         found = states.newest_meta()
         if found:
             _check_config(found, predictor.config, directory)
         states.save(max(states.steps(), default=0) + 1, arrays, meta)
+
+
+def check_free(directory: str | os.PathLike[str], config: PredictorConfig) -> None:
+    """Refuses a directory that `write` would refuse, before a predictor is trained.
+
+    Args:
+      directory: where one is to be saved.
+      config: its configuration.
+
+    Raises:
+      InputError: it holds a predictor of another configuration.
+    """
+    if os.path.isdir(directory):
+        with Checkpoints(directory, keep=1, read_only=True) as states:
+            found = states.newest_meta()
+        if found:
+            _check_config(found, config, directory)
 
 
 def read(directory: str | os.PathLike[str], config: PredictorConfig | None) -> tuple[dict[str, Any], PyTree]:
@@ -54,6 +71,8 @@ def read(directory: str | os.PathLike[str], config: PredictorConfig | None) -> t
     missing = f"there is no predictor in {directory}; do: check the path, or train one by nasjax.grasp.fit"
     if not os.path.isdir(directory):
         raise InputError(missing)
+    if os.path.isdir(os.path.join(directory, "predictor")):
+        raise InputError(f"{directory} is the directory of a run; do: name {os.path.join(directory, 'predictor')}")
     with Checkpoints(directory, keep=1) as states:
         meta = states.newest_meta()
         if "config" not in meta or "names" not in meta:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,6 +83,7 @@ def transfer_matrix(
     engine: str = "auto",
     devices: Any = None,
     progress: Any = None,
+    kept: MutableMapping[str, Any] | None = None,
     **options: Any,
 ) -> Transfer:
     """Trains on each source and ranks unseen architectures on each target, zero-shot or with a few labels.
@@ -99,6 +100,8 @@ def transfer_matrix(
       engine: as `fit`.
       devices: as `fit`.
       progress: called as progress(done, total) after every source.
+      kept: taus by source, lists [t, seeds], of the same call that was stopped; those sources are not trained again,
+        and the others are added when they are done.
       **options: as `fit`.
 
     Returns:
@@ -127,9 +130,17 @@ def transfer_matrix(
     train = np.stack([rows[part.train] for part in parts])
     run = {"seeds": tuple(seeds), "config": config, "engine": engine, "devices": devices}
     taus = np.zeros((len(chosen), len(names), len(parts)))
-    for i, source in enumerate(chosen):
+    tie = 0.0 if config.train.loss in ("mse", "l1") else config.train.tie
+    for source in chosen:  # all of them before the first is trained on
         for row in train:
-            check_targets(values[source][row], num_train)
+            check_targets(values[source][row], num_train, tie=tie)
+    kept = {} if kept is None else kept
+    for i, source in enumerate(chosen):
+        if source in kept:
+            taus[i] = kept[source]
+            if progress is not None:
+                progress(i + 1, len(chosen))
+            continue
         found = fit_many(by_name[source], train, values[source][train], **run)
         for j, target in enumerate(names):
             used = found
@@ -140,6 +151,7 @@ def transfer_matrix(
                 test = rows[part.test]
                 scores = model.score(by_name[target][test], engine=engine, devices=devices)
                 taus[i, j, k] = metrics.kendall(scores, values[target][test])
+        kept[source] = taus[i].tolist()
         if progress is not None:
             progress(i + 1, len(chosen))
     seen = rows if groups is None else rows[np.unique(own[rows], return_index=True)[1]]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from nasjax.grasp.encoders import EncodeConfig, encode
-from nasjax.grasp.graphs import check_same_space
 from nasjax.grasp.predictor import Predictor
 from nasjax.hashing import array_fingerprint
 from nasjax.search.merging import merge
@@ -25,12 +24,12 @@ class PredictorObjective:
     Attributes:
       predictor: trained on graphs of the space, without proxies among its features.
       exploration: adds so many standard deviations of the ensemble: above 0 prefers what the members disagree on.
-      encoding: how architectures become graphs; as in training.
+      encoding: how architectures become graphs; as in training by default, and others are refused.
     """
 
     predictor: Predictor
     exploration: float = 0.0
-    encoding: EncodeConfig = EncodeConfig()
+    encoding: EncodeConfig | None = None
 
     def __post_init__(self) -> None:
         """Checks that the predictor reads nothing but graphs."""
@@ -43,6 +42,8 @@ class PredictorObjective:
                 "compute; allowed: a predictor of graphs alone; do: train one with proxies=() and dataset=False; "
                 "proxies may serve in pretrain=(...)"
             )
+        if self.encoding is None:
+            object.__setattr__(self, "encoding", EncodeConfig(**dict(self.predictor.encoding)))
         if not math.isfinite(self.exploration):
             raise InputError(f"exploration={self.exploration!r}; allowed: a finite number")
 
@@ -56,8 +57,9 @@ class PredictorObjective:
         import jax
 
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(self.predictor.params)]
+        encoding = dataclasses.asdict(self.encoding or EncodeConfig())
         return {"predictor": self.predictor.config.describe(), "weights": array_fingerprint(*leaves),
-                "exploration": self.exploration, "encoding": dataclasses.asdict(self.encoding)}  # fmt: skip
+                "exploration": self.exploration, "encoding": encoding}  # fmt: skip
 
     def check(self, space: Any) -> None:
         """Refuses a space that the predictor was not trained on."""
@@ -74,7 +76,6 @@ class PredictorObjective:
         """Encodes and scores a population."""
         begin = time.perf_counter()
         graphs = encode(space, archs, config=self.encoding)
-        check_same_space(graphs, self.predictor.space, self.predictor.vocabulary)
         found = self.predictor.predict(graphs)
         values = found.score + self.exploration * found.uncertainty
         if progress is not None:

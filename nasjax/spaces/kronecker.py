@@ -133,7 +133,10 @@ class Kronecker(Classifier):
     @property
     def _law(self) -> kronecker_laws.Law:
         own = (getattr(self, f) for f in ("generator", "ws_k", "ws_p", "er_p", "ba_m", "space_seed"))
-        return kronecker_laws.Law(self._form, *own)
+        assert self.outer is not None
+        chained = {(b, b + 1) for b in range(self.num_blocks - 1)} <= set(self.outer)
+        always = self.outer_loops and self.inner_loops and chained  # any wiring leads through
+        return kronecker_laws.Law(self._form, *own)._replace(sizes=None if always else self._sizes)
 
     @property
     def _sizes(self) -> Sizes:

@@ -13,6 +13,7 @@ import numpy as np
 from nasjax.spaces import kronecker_codec as codec
 from nasjax.spaces.kronecker_codec import Form
 from nasjax.spaces.kronecker_graph import is_connected
+from nasjax.spaces.kronecker_plan import Sizes, wiring
 from nasjax.types import InputError
 
 GENERATORS = ("ws", "er", "ba", "mixed")
@@ -31,6 +32,7 @@ class Law(NamedTuple):
       er_p: range of the chance of an edge of an Erdos-Renyi graph.
       ba_m: edges that a vertex of a Barabasi-Albert graph brings, one of these; fewer in small graphs.
       seed: of the space.
+      sizes: of the network, where a wiring may leave no path through it; such ones are drawn anew. None: none may.
     """
 
     form: Form
@@ -40,6 +42,7 @@ class Law(NamedTuple):
     er_p: tuple[float, float]
     ba_m: tuple[int, ...]
     seed: int
+    sizes: Sizes | None = None
 
 
 def check_law(law: Law) -> None:
@@ -91,9 +94,9 @@ def random_wiring(rng: np.random.Generator, law: Law, count: int) -> np.ndarray:
             graph = nx.gnp_random_graph(count, p, seed=seed)
         else:
             graph = nx.barabasi_albert_graph(count, min(m, count - 1), seed=seed)
-        wiring = np.triu(nx.to_numpy_array(graph, nodelist=range(count)) > 0, 1)
-        if is_connected(np, wiring, np.ones(count, bool)):
-            return wiring
+        found = np.triu(nx.to_numpy_array(graph, nodelist=range(count)) > 0, 1)
+        if is_connected(np, found, np.ones(count, bool)):
+            return found
     raise InputError(
         f"kronecker: no connected {kind} graph of {count} vertices with p={p:.3g} in {_TRIES:,} draws; "
         "do: raise er_p"
@@ -103,9 +106,9 @@ def random_wiring(rng: np.random.Generator, law: Law, count: int) -> np.ndarray:
 def random_architecture(rng: np.random.Generator, law: Law) -> np.ndarray:
     """One architecture int32 [L]: number of vertices, wiring, operations, each uniform."""
     count = int(rng.integers(law.form.least, law.form.most + 1))
-    wiring = random_wiring(rng, law, count)
+    edges = random_wiring(rng, law, count)
     ops = rng.integers(len(codec.OPS), size=(law.form.rows, count))
-    return codec.make(law.form, wiring, ops)
+    return codec.make(law.form, edges, ops)
 
 
 class _Drawn:
@@ -124,21 +127,30 @@ class _Drawn:
             arch = draw_other(rng, self.law, self.seen)
             if arch is None:
                 raise InputError(
-                    f"kronecker: no architecture unlike the {number:,} with smaller ids in {_TRIES:,} draws; "
-                    "do: ask for fewer, or allow more vertices (max_vertices)"
+                    f"kronecker: no architecture unlike the {number:,} with smaller ids{_through(self.law)} in "
+                    f"{_TRIES:,} draws; do: ask for fewer, or allow more vertices (max_vertices)"
                 )
             self.archs.append(arch)
 
 
 def draw_other(rng: np.random.Generator, law: Law, seen: set[bytes]) -> np.ndarray | None:
-    """An architecture isomorphic to none of those seen, which it joins; None if 1,000 draws give none."""
+    """An architecture isomorphic to none of those seen, which it joins; None if 1,000 draws give none.
+
+    Without one of the identities of the product, a short wiring may lead nowhere; it counts for none.
+    """
     for _ in range(_TRIES):
         arch = random_architecture(rng, law)
+        if law.sizes is not None and not wiring(np, law.sizes, arch).ends.any():
+            continue
         form = codec.canonical(law.form, arch).tobytes()
         if form not in seen:
             seen.add(form)
             return arch
     return None
+
+
+def _through(law: Law) -> str:
+    return "" if law.sizes is None else ", with a path from the first block to the last,"
 
 
 @functools.lru_cache(maxsize=8)
@@ -182,6 +194,9 @@ def sample(law: Law, words: np.ndarray, num: int) -> np.ndarray:
 
     Returns:
       the architectures.
+
+    Raises:
+      InputError: 1,000 draws gave none with a path from the first block to the last.
     """
     rng = np.random.default_rng(np.random.SeedSequence([law.seed, *np.asarray(words).reshape(-1).tolist()]))
     seen: set[bytes] = set()
@@ -191,6 +206,8 @@ def sample(law: Law, words: np.ndarray, num: int) -> np.ndarray:
         if other is None:
             seen.clear()
             other = draw_other(rng, law, seen)
-            assert other is not None
+        if other is None:
+            raise InputError(f"kronecker: no architecture{_through(law)} in {_TRIES:,} draws; do: allow more vertices "
+                             "(max_vertices), fewer blocks, or set outer_loops and inner_loops")  # fmt: skip
         archs[i] = other
     return archs

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nasjax.grasp import concatenate, from_graphs
+import nasjax
+from nasjax.grasp import EncodeConfig, concatenate, encode, from_graphs
 from nasjax.grasp.graphs import as_graphs, check_acyclic, depths
 from nasjax.types import Graph, InputError
 
@@ -52,6 +53,27 @@ def test_two_spaces_do_not_mix(pair):
         as_graphs([pair, from_graphs([CHAIN])])
     with pytest.raises(InputError, match="encode the architectures first"):
         as_graphs("cells")
+
+
+def test_labels_may_be_counted_anew(pair):
+    chain = from_graphs([CHAIN])
+    again = chain.relabelled(pair.vocabulary)
+    assert again.ops.tolist() == pair.ops[:1, :3].tolist() and len(as_graphs([pair, again])) == 3
+    with pytest.raises(InputError, match="b is not among a, input, output"):
+        pair.relabelled(chain.vocabulary)
+    assert pair[:1].relabelled(chain.vocabulary).ops.tolist() == [[1, 0, 2, -1]]
+
+
+def test_graphs_encoded_in_two_ways_do_not_mix():
+    space = nasjax.get_space("nasbench201")
+    cells = np.asarray(space.all())[[15624, 9000]]
+    skips, nodes = (encode(space, cells, config=EncodeConfig(skip=skip)) for skip in ("contract", "node"))
+    with pytest.raises(InputError, match="skip='contract' beside drop_dead=True, skip='node'; do: encode both alike"):
+        concatenate([nodes, skips])
+    assert len(concatenate([nodes, nodes[:1]])) == 3
+    for wrong in ({"num_classes": 0, "num_images": 10}, {"num_classes": 10, "num_images": np.nan}):
+        with pytest.raises(InputError, match="at least 1"):
+            nodes.with_dataset(**wrong)
 
 
 def test_rows_and_parts(pair):

@@ -9,6 +9,7 @@ import pytest
 import nasjax
 from nasjax import grasp
 from nasjax.grasp import predictor as module
+from nasjax.grasp import storage
 from nasjax.grasp.features import fit_scaling, inputs
 from nasjax.grasp.train import network
 from nasjax.types import InputError
@@ -79,6 +80,18 @@ def test_saved_and_loaded(data, two, tmp_path):
         other.save(tmp_path / "p")
     with pytest.raises(InputError, match="there is no predictor"):
         grasp.load(tmp_path / "absent")
+    with pytest.raises(InputError, match="is the directory of a run; do: name .*predictor"):
+        (tmp_path / "run" / "predictor").mkdir(parents=True)
+        grasp.load(tmp_path / "run")
+    storage.check_free(tmp_path / "p", two.config)
+    storage.check_free(tmp_path / "absent", two.config)
+    with pytest.raises(InputError, match="width: there 16, now 8"):
+        storage.check_free(tmp_path / "p", other.config)
+    assert found.encoding == (("drop_dead", True), ("skip", "node"))
+    with pytest.raises(InputError, match="skip='contract' beside drop_dead=True, skip='node'"):
+        found.score(dataclasses.replace(data[0], encoding=(("drop_dead", True), ("skip", "contract"))))
+    fewer = dataclasses.replace(data[0][:2], vocabulary=(*data[0].vocabulary, "unused"))
+    np.testing.assert_array_equal(found.score(fewer), found.score(data[0][:2]))
 
 
 def test_validation_keeps_the_best_step_and_trains_on_the_rest(data):
@@ -87,6 +100,8 @@ def test_validation_keeps_the_best_step_and_trains_on_the_rest(data):
     assert found.history.shape == (1, 6) and found.steps[0] in range(10, 61, 10)
     held = module._held_out(24, 24, found.config, 0)
     assert held.sum() == 6
+    few = found.config.with_options(validation=0.1)
+    assert module._held_out(4, 4, few, 0).sum() == 2  # never none: all steps would tie, and the first be kept
     moved = np.where(held > 0, targets[:24] + 1000 * np.arange(24), targets[:24])  # held-out labels teach nothing
     again = grasp.fit(graphs[:24], moved, validation=0.25, checks=6, **SMALL)
     np.testing.assert_allclose(found.history, again.history, rtol=1e-5)
@@ -122,6 +137,7 @@ def test_bad_input_is_refused(data, two):
         ((graphs[:3], targets[:3]), "3 training graphs; allowed: 4 or more"),
         ((graphs[:5], gap), r"1 of 5 targets are NaN or infinite \(first: row 2"),
         ((graphs[:5], np.full(5, 3.0)), "all 5 targets equal 3"),
+        ((graphs[:5], 1 + 1e-9 * np.arange(5)), "the 5 targets differ by 4e-09, which counts as a tie"),
         ((graphs[:5], targets[:6]), r"targets of shape \[6\] for 5 graphs"),
         ((graphs[:5], list("abcde")), "no numbers"),
         (("cells", targets[:5]), "encode the architectures first"),

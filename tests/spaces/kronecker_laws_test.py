@@ -73,6 +73,21 @@ def test_wirings_are_connected_and_of_their_law(generator):
     assert {int(a[0]) for a in space.by_id(range(30))} == {4, 5, 6}
 
 
+def test_drawn_architectures_lead_through():
+    space = Kronecker(min_vertices=3, max_vertices=5, num_blocks=4, num_stages=1, channels=4, image_size=8,
+                      inner_loops=False)  # fmt: skip
+    drawn = [*space.by_id(range(10)), *np.asarray(space.sample(jax.random.key(0), 10))]
+    assert all(space.is_valid(arch)[0] for arch in drawn)
+    chain, short = '{"vertices":4,"edges":[[0,1],[1,2],[2,3]],"ops":["identity","identity","identity","identity"]}', (
+        '{"vertices":3,"edges":[[0,1],[1,2]],"ops":["identity","identity","identity"]}')  # fmt: skip
+    assert [space.is_valid(arch)[0] for arch in space.decode([chain, short])] == [True, False]
+    none = Kronecker(min_vertices=3, max_vertices=3, num_blocks=4, num_stages=1, image_size=8, inner_loops=False)
+    with pytest.raises(InputError, match="no architecture unlike the 0 with smaller ids, with a path"):
+        none.by_id([0])
+    with pytest.raises(InputError, match="no architecture, with a path from the first block to the last, in 1,000"):
+        none.sample(jax.random.key(0), 2)
+
+
 def test_samples_depend_on_the_key_and_may_be_traced():
     first = np.asarray(SPACE.sample(jax.random.key(0), 6))
     assert first.dtype == np.int32
