@@ -34,6 +34,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "transnas_micro:segmentsemantic": ("transnas_micro", {"channels": 16, "task": "segmentsemantic"}),
     "transnas_macro": ("transnas_macro", {"channels": 16, "task": "class_scene"}),
     "autoformer_tiny": ("autoformer_tiny", {}),
+    "kronecker": ("kronecker", {}),
     "nasbench101:full": ("nasbench101", {}),
     "nasbench201": ("nasbench201", {}),
     "darts:darts:full": ("darts", {"variant": "darts"}),
@@ -41,7 +42,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "transnas_macro:segmentsemantic": ("transnas_macro", {"channels": 16, "task": "segmentsemantic"}),
     "autoformer_small": ("autoformer_small", {}),
 }
-DEFAULT = tuple(SETTINGS)[:9]
+DEFAULT = tuple(SETTINGS)[:10]
 GROUPS = ("forward+backward", "lswag", "all")
 
 

@@ -26,7 +26,11 @@ def job(space: Any, archs: Any, *, batch_size: int, repeats: int) -> dict[str, A
     Returns:
       the job.
     """
-    described = [json.loads(text) for text in space.encode(archs)] if space.name == "nasbench101" else archs.tolist()
+    described = archs.tolist()
+    if space.name == "nasbench101":
+        described = [json.loads(text) for text in space.encode(archs)]
+    elif space.name == "kronecker":
+        described = [space.specification(arch) for arch in archs]
     return {
         "space": space.name,
         "options": space.options,

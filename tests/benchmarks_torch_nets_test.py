@@ -24,12 +24,17 @@ SPACES = {
     "transnas_macro": ("transnas_macro", {"channels": 2, "image_size": 64, "num_classes": 5}),
     "micro segmentation": ("transnas_micro", {"channels": 2, "image_size": 32, "task": "segmentsemantic"}),
     "macro segmentation": ("transnas_macro", {"channels": 2, "image_size": 64, "task": "segmentsemantic"}),
+    "kronecker": (
+        "kronecker",
+        {"channels": 4, "num_blocks": 4, "num_stages": 2, "min_vertices": 3, "max_vertices": 4, "image_size": 8},
+    ),
     "autoformer_tiny": (
         "autoformer_tiny",
         SMALL_FORMER | {"embed_dims": (8,), "depths": (2, 3), "heads": (1, 2), "mlp_ratios": (1.5, 2.0)},
     ),
 }
-NO_WEIGHTS = ("nasbench201", "micro segmentation", "macro segmentation")  # whose weights interop cannot read
+# Whose weights interop cannot read.
+NO_WEIGHTS = ("nasbench201", "kronecker", "micro segmentation", "macro segmentation")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +43,8 @@ def torch():
 
 
 def described(space, arch):
+    if space.name == "kronecker":
+        return space.specification(arch)
     return json.loads(space.encode(arch[None])[0]) if space.name == "nasbench101" else arch.tolist()
 
 

@@ -15,6 +15,7 @@ _MODULES = {
     "autoformer_small": "autoformer",
     "autoformer_tiny": "autoformer",
     "darts": "darts",
+    "kronecker": "kronecker",
     "nasbench101": "nasbench101",
     "nasbench201": "nasbench201",
     "nasbench_macro": "nasbench_macro",
@@ -28,7 +29,8 @@ def build(space: str, arch: Any, options: dict[str, Any]) -> Any:
 
     Args:
       space: registered name of the space.
-      arch: the architecture as a list of numbers; of nasbench101 {"matrix": ..., "ops": ...}, pruned.
+      arch: the architecture as a list of numbers; of nasbench101 {"matrix": ..., "ops": ...}, pruned, of
+        kronecker its specification.
       options: all options of the space, as ``space.options`` gives them.
 
     Returns:
