@@ -63,6 +63,7 @@ class Checkpoints:
         """
         self.directory = pathlib.Path(directory).absolute()
         self._manager: Any = None
+        self._damaged: list[int] = []
         self._lock: Lock | None = None
         self._together = not own and parallel.process_count() > 1
         if self._together and not parallel.is_main():
@@ -126,6 +127,9 @@ class Checkpoints:
         texts = {"meta": dict(meta), "shapes": shapes}
         state, text = ocp.args.StandardSave(numbered), ocp.args.JsonSave(texts)
         with _uninterrupted(), _clear_errors(self.directory), _quiet():
+            while self._damaged:  # orbax would leave out a state that is not newer than all others
+                self._manager.delete(self._damaged[-1])
+                self._damaged.pop()
             self._manager.save(step, args=ocp.args.Composite(state=state, texts=text))
             self._manager.wait_until_finished()
 
@@ -140,7 +144,7 @@ class Checkpoints:
         return {}
 
     def restore(self, like: PyTree) -> Saved | None:
-        """Reads the newest state that is whole.
+        """Reads the newest state that is whole; newer ones that cannot be read go with the next ``save``.
 
         Args:
           like: pytree of the structure that was saved; what its leaves are does not matter.
@@ -174,6 +178,7 @@ class Checkpoints:
 
         leaves, structure = jax.tree.flatten(like)
         failure: Exception | None = None
+        damaged: list[int] = []
         for step in reversed(self._steps()):
             try:
                 texts = self._texts(step)
@@ -184,9 +189,11 @@ class Checkpoints:
                     args = ocp.args.StandardRestore(wanted)
                     found = self._manager.restore(step, args=ocp.args.Composite(state=args))["state"]
                 arrays = [np.asarray(found[str(i)]) for i in range(len(leaves))]
+                self._damaged = damaged
                 return Saved(step, jax.tree.unflatten(structure, arrays), dict(texts["meta"]))
             except _UNREADABLE as error:
                 failure = error
+            damaged.append(step)
             _log.warning("the state %d in %s cannot be read: %s", step, self.directory, failure)
         if failure is not None:
             raise InputError(
@@ -194,18 +201,6 @@ class Checkpoints:
                 "restore it from a copy"
             ) from failure
         return None
-
-    def forget_after(self, step: int) -> None:
-        """Removes states newer than a restored one: they cannot be read, and would keep new ones from being saved.
-
-        Args:
-          step: number of the restored state.
-        """
-        if self._together and not parallel.is_main():
-            return
-        with _clear_errors(self.directory), _quiet():
-            for newer in [number for number in self._steps() if number > step]:
-                self._manager.delete(newer)
 
     def _texts(self, step: int) -> dict[str, Any]:
         """What JSON holds of a state."""

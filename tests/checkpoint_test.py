@@ -74,6 +74,10 @@ def test_half_written_and_damaged_states_are_passed_over(tmp_path):
     shutil.copytree(tmp_path / "1", tmp_path / "3.orbax-checkpoint-tmp-0")
     with Checkpoints(tmp_path) as store:
         assert store.restore(LIKE).step == 1
+        store.save(2, {"x": np.full(1000, 7)}, {})  # orbax alone would leave it out
+    with Checkpoints(tmp_path) as store:
+        found = store.restore(LIKE)
+        assert found.step == 2 and found.arrays["x"][0] == 7
 
 
 def test_another_structure_is_refused(tmp_path):
