@@ -172,7 +172,7 @@ def _limited(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
         return dataset
     if limit > len(dataset):
         raise InputError(
-            f"num_images={limit} needs {limit} images, but '{dataset.source}' has {len(dataset)}; allowed: {len(dataset)} at most; do: ask "
-            "for fewer, or leave it out for all"
+            f"num_images={limit} needs {limit} images, but '{dataset.source}' has {len(dataset)}; allowed: "
+            f"{len(dataset)} at most; do: ask for fewer, or leave it out for all"
         )
     return dataset.subset(np.sort(np.random.default_rng(seed).permutation(len(dataset))[:limit]))
