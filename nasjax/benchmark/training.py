@@ -189,8 +189,9 @@ def _epoch(
     rows = []
     for i, arch in enumerate(block.archs):
         reason = _reason(train_loss[i], valid_loss[i], epoch)
-        right = (valid[i], test[i]) if math.isfinite(valid_loss[i]) else (math.nan, math.nan)  # of logits that are none
-        numbers = (float(train_loss[i]), float(valid_loss[i]), *map(float, right), float(seconds))
+        # Nothing is right or wrong of logits that are no numbers.
+        right, later = (valid[i], test[i]) if math.isfinite(valid_loss[i]) else (math.nan, math.nan)
+        numbers = (float(train_loss[i]), float(valid_loss[i]), float(right), float(later), float(seconds))
         rows.append(Row(arch, block.task, block.seed, epoch, *numbers, kind, not reason, reason))
     return states, rows
 
