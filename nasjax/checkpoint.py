@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import pathlib
+import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -262,12 +263,19 @@ def _differences(now: dict[str, Any], there: dict[str, Any], prefix: str = "") -
 
 @contextlib.contextmanager
 def _clear_errors(directory: pathlib.Path) -> Iterator[None]:
+    """Says in one sentence what the operating system refused."""
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, ValueError):  # tensorstore, which writes the arrays, has no OSError
+            found = re.search(r"([^:\n]+) \[os_error_code=", str(error))
+            if found is None:
+                raise
+            reason = found[1].strip()
         raise InputError(
-            f"Cannot write the state of the job to {directory}: {error.strerror or error}. Make room or name a "
-            "directory that you may write to; what was saved before is kept."
+            f"Cannot write the state of the job to {directory}: {reason}. Make room or name a directory that you may "
+            "write to; what was saved before is kept."
         ) from error
 
 
