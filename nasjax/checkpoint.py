@@ -127,7 +127,8 @@ class Checkpoints:
         shapes = {name: [array.dtype.name, *array.shape] for name, array in numbered.items()}
         texts = {"meta": dict(meta), "shapes": shapes}
         state, text = ocp.args.StandardSave(numbered), ocp.args.JsonSave(texts)
-        with _uninterrupted(), _clear_errors(self.directory), _quiet():
+        # What fails is raised: orbax's own report of it, with a traceback, would only be in the way.
+        with _uninterrupted(), _clear_errors(self.directory), _quiet(logging.CRITICAL):
             while self._damaged:  # orbax would leave out a state that is not newer than all others
                 self._manager.delete(self._damaged[-1])
                 self._damaged.pop()
@@ -296,11 +297,11 @@ def _uninterrupted() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(least: int = logging.ERROR) -> Iterator[None]:
     """Keeps orbax's remarks on every save out of the output; errors still show."""
     logger = logging.getLogger("absl")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(least)
     try:
         yield
     finally:
