@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import pathlib
+import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -63,6 +64,7 @@ class Checkpoints:
         """
         self.directory = pathlib.Path(directory).absolute()
         self._manager: Any = None
+        self._damaged: list[int] = []
         self._lock: Lock | None = None
         self._together = not own and parallel.process_count() > 1
         if self._together and not parallel.is_main():
@@ -125,7 +127,11 @@ class Checkpoints:
         shapes = {name: [array.dtype.name, *array.shape] for name, array in numbered.items()}
         texts = {"meta": dict(meta), "shapes": shapes}
         state, text = ocp.args.StandardSave(numbered), ocp.args.JsonSave(texts)
-        with _uninterrupted(), _clear_errors(self.directory), _quiet():
+        # What fails is raised: orbax's own report of it, with a traceback, would only be in the way.
+        with _uninterrupted(), _clear_errors(self.directory), _quiet(logging.CRITICAL):
+            while self._damaged:  # orbax would leave out a state that is not newer than all others
+                self._manager.delete(self._damaged[-1])
+                self._damaged.pop()
             self._manager.save(step, args=ocp.args.Composite(state=state, texts=text))
             self._manager.wait_until_finished()
 
@@ -140,7 +146,7 @@ class Checkpoints:
         return {}
 
     def restore(self, like: PyTree) -> Saved | None:
-        """Reads the newest state that is whole.
+        """Reads the newest state that is whole; newer ones that cannot be read go with the next ``save``.
 
         Args:
           like: pytree of the structure that was saved; what its leaves are does not matter.
@@ -174,6 +180,7 @@ class Checkpoints:
 
         leaves, structure = jax.tree.flatten(like)
         failure: Exception | None = None
+        damaged: list[int] = []
         for step in reversed(self._steps()):
             try:
                 texts = self._texts(step)
@@ -184,9 +191,11 @@ class Checkpoints:
                     args = ocp.args.StandardRestore(wanted)
                     found = self._manager.restore(step, args=ocp.args.Composite(state=args))["state"]
                 arrays = [np.asarray(found[str(i)]) for i in range(len(leaves))]
+                self._damaged = damaged
                 return Saved(step, jax.tree.unflatten(structure, arrays), dict(texts["meta"]))
             except _UNREADABLE as error:
                 failure = error
+            damaged.append(step)
             _log.warning("the state %d in %s cannot be read: %s", step, self.directory, failure)
         if failure is not None:
             raise InputError(
@@ -194,18 +203,6 @@ class Checkpoints:
                 "restore it from a copy"
             ) from failure
         return None
-
-    def forget_after(self, step: int) -> None:
-        """Removes states newer than a restored one: they cannot be read, and would keep new ones from being saved.
-
-        Args:
-          step: number of the restored state.
-        """
-        if self._together and not parallel.is_main():
-            return
-        with _clear_errors(self.directory), _quiet():
-            for newer in [number for number in self._steps() if number > step]:
-                self._manager.delete(newer)
 
     def _texts(self, step: int) -> dict[str, Any]:
         """What JSON holds of a state."""
@@ -267,12 +264,19 @@ def _differences(now: dict[str, Any], there: dict[str, Any], prefix: str = "") -
 
 @contextlib.contextmanager
 def _clear_errors(directory: pathlib.Path) -> Iterator[None]:
+    """Says in one sentence what the operating system refused."""
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, ValueError):  # tensorstore, which writes the arrays, has no OSError
+            found = re.search(r"([^:\n]+) \[os_error_code=", str(error))
+            if found is None:
+                raise
+            reason = found[1].strip()
         raise InputError(
-            f"Cannot write the state of the job to {directory}: {error.strerror or error}. Make room or name a "
-            "directory that you may write to; what was saved before is kept."
+            f"Cannot write the state of the job to {directory}: {reason}. Make room or name a directory that you may "
+            "write to; what was saved before is kept."
         ) from error
 
 
@@ -293,11 +297,11 @@ def _uninterrupted() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(least: int = logging.ERROR) -> Iterator[None]:
     """Keeps orbax's remarks on every save out of the output; errors still show."""
     logger = logging.getLogger("absl")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(least)
     try:
         yield
     finally:

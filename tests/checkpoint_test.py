@@ -74,6 +74,10 @@ def test_half_written_and_damaged_states_are_passed_over(tmp_path):
     shutil.copytree(tmp_path / "1", tmp_path / "3.orbax-checkpoint-tmp-0")
     with Checkpoints(tmp_path) as store:
         assert store.restore(LIKE).step == 1
+        store.save(2, {"x": np.full(1000, 7)}, {})  # orbax alone would leave it out
+    with Checkpoints(tmp_path) as store:
+        found = store.restore(LIKE)
+        assert found.step == 2 and found.arrays["x"][0] == 7
 
 
 def test_another_structure_is_refused(tmp_path):
@@ -87,6 +91,25 @@ def test_a_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="Cannot write"):
         Checkpoints(tmp_path / "file" / "states")
+
+
+def test_arrays_that_cannot_be_written(tmp_path, caplog):
+    """Not Python writes them, so the error of a full disk is none of Python's; a limit of file sizes stands for it."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).random(100_000)
+    with Checkpoints(tmp_path) as store:
+        store.save(1, {"x": noise[:5]}, {})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+        try:
+            with pytest.raises(InputError, match=r"Cannot write .*: File too large. Make room"):
+                store.save(2, {"x": noise}, {})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert store.restore(LIKE).step == 1 and not caplog.records
+        store.save(2, {"x": noise}, {})
+    with Checkpoints(tmp_path) as store:
+        assert store.restore(LIKE).step == 2
 
 
 def test_an_interrupt_waits_for_the_state(tmp_path, monkeypatch):

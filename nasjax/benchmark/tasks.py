@@ -252,9 +252,9 @@ def load(task: Task, *, valid_fraction: float = 0.1, split_seed: int = 0) -> Tas
       The task.
 
     Raises:
-      InputError: the images cannot be read, or are none to classify.
+      InputError: the images cannot be read, or are none to classify, or the source has no such split for the test.
     """
-    from nasjax.data import load_dataset
+    from nasjax.data import load_dataset, sources
     from nasjax.data.spherical import SphericalConfig
 
     size = task.image_size
@@ -268,6 +268,7 @@ def load(task: Task, *, valid_fraction: float = 0.1, split_seed: int = 0) -> Tas
     def opened(split: str) -> Images:
         return load_dataset(task.source, split=split, image_size=size, spherical=sphere)
 
+    sources.check_split(task.source, task.test)  # not found out after the last epoch
     return prepare(
         task.name, opened(task.train), lambda: opened(task.test), valid_fraction=valid_fraction, split_seed=split_seed
     )

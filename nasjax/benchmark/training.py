@@ -119,7 +119,6 @@ def train_block(
                 raise InputError(f"{directory} holds the state of another benchmark. Use another --workdir, or the same"
                                  " settings as before.")  # fmt: skip
             done = int(found.meta["epoch"])
-            saved.forget_after(done)
             # A kill may have come after the state and before its rows.
             store.put(Row(*row) for row in found.meta["rows"])
             states = _split(found.arrays, groups, setting.programs)
@@ -190,7 +189,9 @@ def _epoch(
     rows = []
     for i, arch in enumerate(block.archs):
         reason = _reason(train_loss[i], valid_loss[i], epoch)
-        numbers = (float(train_loss[i]), float(valid_loss[i]), float(valid[i]), float(test[i]), float(seconds))
+        # Nothing is right or wrong of logits that are no numbers.
+        right, later = (valid[i], test[i]) if math.isfinite(valid_loss[i]) else (math.nan, math.nan)
+        numbers = (float(train_loss[i]), float(valid_loss[i]), float(right), float(later), float(seconds))
         rows.append(Row(arch, block.task, block.seed, epoch, *numbers, kind, not reason, reason))
     return states, rows
 
@@ -248,6 +249,13 @@ def _measure(
 
 
 def _check_test(data: TaskData, images: Images) -> None:
+    own, other = (getattr(part, "class_names", ()) for part in (data.train, images))
+    if own and other and tuple(own) != tuple(other):
+        raise InputError(
+            f"test images of task {data.name} have classes of other names or in another order than the training images,"
+            f" such as {sorted({*own} ^ {*other})[:3] or list(other[:3])}; do: correct the data; finished epochs are "
+            "kept"
+        )
     labels = np.asarray(images.labels)
     if not len(labels) or labels.max() >= data.num_classes:
         raise InputError(

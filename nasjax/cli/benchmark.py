@@ -27,13 +27,12 @@ from nasjax import benchmark, hashing, parallel, records
 from nasjax.benchmark import plan, runner, tasks
 from nasjax.benchmark.config import BATCHINGS
 from nasjax.benchmark.store import EpochStore
-from nasjax.cli import archs, benchmark_results, common, score
+from nasjax.cli import archs, benchmark_results, common, score, train_options
 from nasjax.cli.common import option
 from nasjax.data.augment import AugmentConfig
 from nasjax.proxies.score import with_precision
 from nasjax.training import TrainConfig, preset, presets
 from nasjax.training.step import check_drop_path
-from nasjax.types import InputError
 
 _WHAT, _TASKS, _TRAINING, _RUN = "What to train", "On which tasks", "How to train", "How to run"
 NOT_COMPARED = ("devices", "steps", "top")
@@ -67,7 +66,8 @@ class BenchmarkCommand(common.ProcessesConfig, common.JobConfig):
     learning_rate: float | None = option(None, "Peak learning rate; that of the preset by default.", section=_TRAINING,
                                          kind=float, minimum=0)
     train_options: str = option("", "Further options of the training and its augmentation, as name=value separated by"
-                                " commas; a wrong name is answered by a list of them.", section=_TRAINING)
+                                " commas, such as cutout=8,randaugment=2:9; a wrong name is answered by a list of"
+                                " them.", section=_TRAINING)
     seeds: int = option(1, "Trainings of an architecture on a task.", section=_TRAINING, minimum=1)
     repeated: float = option(1.0, "Fraction of the architectures that get all seeds; the others get one.",
                              section=_TRAINING, minimum=0)
@@ -142,16 +142,12 @@ def train_config(config: Any) -> TrainConfig:
     Raises:
       InputError: an unknown preset, option or value.
     """
-    changes: dict[str, Any] = dict(score.pairs("train_options", config.train_options))
+    known = train_options.names(TrainConfig)
+    augmenting = [name for name in train_options.names(AugmentConfig) if name not in known]
+    changes = train_options.pairs("train_options", config.train_options, known + augmenting)
     for name in ("epochs", "batch_size", "learning_rate"):
         if getattr(config, name) is not None:
             changes[name] = getattr(config, name)
-    known = {field.name for field in dataclasses.fields(TrainConfig)}
-    augmenting = {field.name for field in dataclasses.fields(AugmentConfig)} - known
-    for name, value in changes.items():
-        changes[name] = None if value == "none" else value
-        if name not in known | augmenting:
-            raise InputError(f"--train_options: {name}: {common.nearest(name, sorted(known | augmenting))}")
     policy = {name: changes.pop(name) for name in list(changes) if name in augmenting}
     chosen = preset(config.preset, **changes)
     if not policy:

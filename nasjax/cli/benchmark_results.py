@@ -74,6 +74,10 @@ def show(console: Console, path: pathlib.Path, *, top: int) -> None:
             number(_number(found["seeds"]["spearman"])),
         )  # fmt: skip
     console.print(shown)
+    bad = table[~table["valid"]].drop_duplicates(["task", "arch", "seed"])
+    if len(bad):
+        console.print(f"\n{len(bad):,} trainings are not valid, such as that of {bad['arch'].iloc[0]}: "
+                      f"{bad['reason'].iloc[0]}.", markup=False, soft_wrap=True)  # fmt: skip
     wide = benchmark.wide(table)
     columns = [f"{task}_valid" for task in reader.tasks(table)]
     order = wide[columns].mean(axis=1).sort_values(ascending=False, na_position="last", kind="stable").index[:top]

@@ -223,7 +223,11 @@ def write_run_flags(workdir: pathlib.Path, config: CommandConfig) -> pathlib.Pat
     """
     path = workdir / RUN_FLAGS
     if parallel.is_main():
-        path.write_text(f"# Repeats this run: {_program()} --flagfile={path}\n{config.run_flags}")
+        try:
+            path.write_text(f"# Repeats this run: {_program()} --flagfile={path}\n{config.run_flags}")
+        except OSError as error:
+            raise InputError(f"Cannot write {path}: {error.strerror}. Make room or name a --workdir that you may write"
+                             " to.") from None
     return path
 
 

@@ -118,6 +118,8 @@ def main(config: TrainCommand) -> None:
                 devices=config.devices, evaluate_every=config.evaluate_every, save_every=config.save_every,
                 progress=report, watch=watch,
             )  # fmt: skip
+            if result.stopped and not result.history:  # the directory may be claimed by other settings
+                raise InputError(f"Stopped: {result.stopped}")
         file = None
         if result.history and parallel.is_main():
             facts = {"Space": space.name, "Images": config.data, "Preset": config.preset}

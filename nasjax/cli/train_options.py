@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from nasjax.cli import common, score
@@ -25,7 +26,7 @@ def read(config: Any) -> TrainConfig:
     Raises:
       InputError: a name that there is not, or a value that is not allowed.
     """
-    changes = _pairs("options", config.options, TrainConfig)
+    changes = pairs("options", config.options, names(TrainConfig))
     for name in _FLAGS:
         value = getattr(config, name)
         if value is not None:
@@ -38,14 +39,30 @@ def read(config: Any) -> TrainConfig:
     augment, text = start.augment, config.augment.strip()
     if text == "off" or text.startswith("off,"):
         augment, text = AugmentConfig(), text.partition(",")[2]
-    augment = dataclasses.replace(augment, **_pairs("augment", text, AugmentConfig))
+    augment = dataclasses.replace(augment, **pairs("augment", text, names(AugmentConfig)))
     return dataclasses.replace(start, **changes, augment=augment)
 
 
-def _pairs(flag: str, text: str, config_type: type) -> dict[str, Any]:
-    """Pairs name=value; numbers joined by colons are a tuple, none is None."""
-    known = [field.name for field in dataclasses.fields(config_type)]
-    found = {}
+def names(config_type: type) -> list[str]:
+    """Names of the options of a dataclass."""
+    return [field.name for field in dataclasses.fields(config_type)]
+
+
+def pairs(flag: str, text: str, known: Sequence[str]) -> dict[str, Any]:
+    """Reads pairs name=value; numbers joined by colons are a tuple, none is None.
+
+    Args:
+      flag: its name, for messages.
+      text: pairs separated by commas.
+      known: names that are allowed.
+
+    Returns:
+      name -> value.
+
+    Raises:
+      InputError: a name that there is not, or another form.
+    """
+    found: dict[str, Any] = {}
     for name, value in score.pairs(flag, text).items():
         if name not in known:
             raise InputError(f"--{flag}={text}: there is no {name!r}. {common.nearest(name, known)}")
@@ -58,7 +75,5 @@ def _pairs(flag: str, text: str, config_type: type) -> dict[str, Any]:
                 raise InputError(
                     f"--{flag}={text}: {value!r} is no list of numbers joined by colons, as in randaugment=2:9."
                 ) from None
-        elif name == "milestones":
-            value = (value,)
         found[name] = value
     return found

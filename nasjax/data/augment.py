@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from typing import Any
 
 import jax
@@ -15,6 +16,9 @@ import jax.numpy as jnp
 
 from nasjax.data import augment_mix, augment_ops, augment_policies
 from nasjax.types import Array, InputError
+
+_NUMBERS = ("resized_crop", "resized_crop_ratio", "color_jitter", "randaugment", "mean", "std", "erasing_area",
+            "erasing_ratio")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,8 +85,15 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         """Refuses what no augmentation can mean; lists become tuples, so that a configuration can be hashed."""
         for field in dataclasses.fields(self):
-            if isinstance(getattr(self, field.name), list):
-                object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
+            if isinstance(field.default, bool):
+                _check(self, field.name, isinstance(value, bool), "True or False")
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            fine = value is None or isinstance(value, tuple) and all(isinstance(v, numbers.Real) for v in value)
+            _check(self, name, fine, "numbers in a tuple, on the command line joined by colons, as in 0.1:1")
         for name in ("crop_padding", "cutout"):
             _check(self, name, isinstance(getattr(self, name), int) and getattr(self, name) >= 0, "pixels, 0 or more")
         _check(self, "size", self.size is None or isinstance(self.size, int) and self.size > 0, "pixels, 1 or more")

@@ -170,5 +170,9 @@ def _limited(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
     """At most so many images, drawn by the seed."""
     if limit is None or limit == len(dataset):
         return dataset
-    checks.enough(len(dataset), limit, 1, f"'{dataset.source}'")
+    if limit > len(dataset):
+        raise InputError(
+            f"num_images={limit} needs {limit} images, but '{dataset.source}' has {len(dataset)}; allowed: "
+            f"{len(dataset)} at most; do: ask for fewer, or leave it out for all"
+        )
     return dataset.subset(np.sort(np.random.default_rng(seed).permutation(len(dataset))[:limit]))

@@ -67,6 +67,21 @@ def read(path: pathlib.Path, split: str | None) -> tuple[np.ndarray, np.ndarray,
     return images, labels, names
 
 
+def check_split(path: pathlib.Path, split: str) -> None:
+    """Refuses a split that a file does not have; reads only the names of its arrays.
+
+    Args:
+      path: the file.
+      split: name of the split.
+
+    Raises:
+      InputError: there is no such split, or no such file.
+    """
+    if zipfile.is_zipfile(path):  # otherwise reading says what is wrong
+        with zipfile.ZipFile(path) as file:
+            _choose_split({name.removesuffix(".npy") for name in file.namelist()}, split, path)
+
+
 def _choose_split(keys: set[str], split: str | None, path: pathlib.Path) -> str:
     """What follows x and y in the names of the arrays to take."""
     splits = sorted(key[2:] for key in keys if key.startswith("x_"))

@@ -172,6 +172,31 @@ def folder(argument: str, split: str | None) -> pathlib.Path:
     return path if split is None else checks.existing_path(path / split)
 
 
+def check_split(source: str, split: str) -> None:
+    """Refuses a split that there is not, by its name alone: no image is read.
+
+    Args:
+      source: see :func:`load`.
+      split: its name.
+
+    Raises:
+      InputError: there is no such split.
+    """
+    kind, argument, name = parse(source, split)
+    assert name is not None
+    if kind == "tfds":
+        tfds.open_records(argument, name)
+    elif kind == "folder":
+        folder(argument, name)
+    elif kind == "noise":
+        no_split(kind, name)
+    elif kind == "npz":
+        npz.check_split(npz.find(argument), name)
+    else:
+        with photos(argument) as path:
+            npz.check_split(path, name)
+
+
 def no_split(kind: str, split: str | None) -> None:
     """Refuses a split where there is none.
 

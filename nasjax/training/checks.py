@@ -52,6 +52,8 @@ def check(space: Any, dataset: Dataset, config: TrainConfig, *, evaluation: Data
                 "same; do: load the data for the task of the space, or change the space's task"
             )
         data.check_fits(space)
+    if evaluation is not None and kind == "class" and dataset.class_names and evaluation.class_names:
+        _check_names(dataset, evaluation)
     if len(dataset) < config.batch_size:
         raise InputError(
             f"batch_size={config.batch_size}, but '{dataset.source}' has {len(dataset)} images; allowed: "
@@ -63,4 +65,15 @@ def check(space: Any, dataset: Dataset, config: TrainConfig, *, evaluation: Data
         raise InputError(
             f"augmentation or label smoothing with targets of kind {kind!r}; allowed: with classes, as other targets "
             "would have to move with the images; do: leave them out"
+        )
+
+
+def _check_names(dataset: Dataset, evaluation: Dataset) -> None:
+    own, other = dataset.class_names, evaluation.class_names
+    if own != other:
+        alone = sorted({*own} ^ {*other})[:3]
+        what = f"only one of them has {', '.join(alone)}" if alone else "they are in another order"
+        raise InputError(
+            f"classes of '{evaluation.source}' are not those of '{dataset.source}': {what}; allowed: the same names, "
+            "so that a number means the same class; do: correct the data to evaluate with"
         )

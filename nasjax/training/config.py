@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from typing import Any
 
 from nasjax.data.augment import AugmentConfig
@@ -85,7 +86,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Checks every value."""
-        object.__setattr__(self, "milestones", tuple(self.milestones))
+        given = self.milestones
+        object.__setattr__(self, "milestones", tuple(given) if isinstance(given, list | tuple) else (given,))
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InputError(f"{name}={getattr(self, name)!r}; allowed: {', '.join(choices)}; do: choose one")
@@ -125,7 +127,7 @@ class TrainConfig:
 _CHOICES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "rhythm": RHYTHMS, "norm_over": NORMS}
 _WHOLE = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0}
 _OPTIONAL = ("clip", "average")
-_ANY = (0, math.inf, "a number of at least 0")
+_ANY = (0, sys.float_info.max, "a finite number of at least 0")
 _SHARE = (0, math.nextafter(1, 0), "a number from 0 to below 1")
 _RANGES: dict[str, tuple[float, float, str]] = {
     "learning_rate": _ANY,

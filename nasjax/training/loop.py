@@ -122,10 +122,11 @@ def train(
                 told(training.book.history[-1])
         except DivergenceError as error:
             done = len(training.book.history)
-            where = f"epoch {done}" if training.book.partial is None else f"step {int(np.asarray(training.state.step))}"
+            step = int(np.asarray(training.state.step))
+            where = f"state of epoch {done}" if training.book.partial is None else f"state of step {step}"
             stopped = (
-                f"{error} in epoch {done + 1}; the state of {where} is kept. A smaller learning rate, clip, or more "
-                "warm-up may help."
+                f"{error} in epoch {done + 1}; the {where if step else 'initial state'} is kept. A smaller "
+                "learning rate, clip, or more warm-up may help."
             )
     last = _host(training.state.evaluated)
     best = last if training.best is None else training.best
@@ -211,10 +212,12 @@ class _Training:
                 self._report(meter.steps)
                 if setting.save_every is not None and done % setting.save_every == 0 and done < setting.steps:
                     meter.finish()
+                    _check_finite(state, done)
                     seconds = before.seconds + time.monotonic() - begin
                     own = _Book(history, before.best_epoch, meter.state(), seconds, before.waited + ahead.waited)
                     self._keep(state, own)
         meter.finish()
+        _check_finite(state, setting.steps)
         row: Row = {"epoch": epoch + 1, "learning_rate": meter.rate}
         row |= {f"train_{name}": value for name, value in meter.measures().items()}
         due = (epoch + 1) % setting.evaluate_every == 0 or epoch + 1 == config.epochs
@@ -244,7 +247,7 @@ class _Training:
             kind_of(setting.space),
         )
         if not math.isfinite(found["loss"]):
-            raise DivergenceError(found["loss"], setting.steps)
+            raise DivergenceError(f"the loss of the evaluation is {found['loss']}")
         return found
 
     def _is_best(self, row: Row) -> bool:
@@ -269,6 +272,21 @@ class _Training:
             epochs, size = self.setting.config.epochs, self.setting.config.batch_size
             done = len(self.book.history) * self.setting.steps + steps
             self.setting.progress(done * size, epochs * self.setting.steps * size)
+
+
+def _check_finite(state: TrainState, step: int) -> None:
+    """Refuses to keep a state that no training can go on from, though no loss has shown it yet.
+
+    Args:
+      state: after a step.
+      step: its number in the epoch, from 1.
+
+    Raises:
+      DivergenceError: a weight, a statistic or what the optimiser keeps is no finite number.
+    """
+    for leaf in jax.tree.leaves(state):
+        if not np.isfinite(np.asarray(leaf)).all():
+            raise DivergenceError(f"the state after step {step} holds numbers that are not finite,")
 
 
 def _host(tree: PyTree) -> PyTree:

@@ -15,11 +15,7 @@ _IN_FLIGHT = 2  # steps handed to the device before the host waits for one
 
 
 class DivergenceError(Exception):
-    """The loss of a step is no finite number."""
-
-    def __init__(self, loss: float, step: int) -> None:
-        """States the loss and the number of the step in its epoch, from 1."""
-        super().__init__(f"the loss of step {step} is {loss}")
+    """A loss or a weight is no finite number; the message says which, without the epoch."""
 
 
 class Meter:
@@ -68,7 +64,7 @@ class Meter:
         loss = float(np.asarray(measures["loss"]))
         self.steps += 1
         if not math.isfinite(loss):
-            raise DivergenceError(loss, self.steps)
+            raise DivergenceError(f"the loss of step {self.steps} is {loss}")
         self._loss += loss
         self.rate = float(np.asarray(measures["learning_rate"]))
         for name, value in measures["sums"].items():

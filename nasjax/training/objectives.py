@@ -98,8 +98,8 @@ def measured(kind: str, logits: Array, targets: Array, weights: Array) -> dict[s
         sums["loss"] = total(_cross_entropy(logits, targets))
         truth = jnp.argmax(targets, -1)
         own = jnp.take_along_axis(logits, truth[:, None], 1)
-        # Ties count as wrong, so that constant logits are not right.
-        better = (logits >= own).sum(-1) - 1
+        # Ties and NaN count as wrong, so that constant logits are not right, nor those of a network that diverged.
+        better = (~(logits < own)).sum(-1) - 1
         sums["accuracy"] = total(better < 1)
         if logits.shape[-1] > _TOP:
             sums["top5"] = total(better < _TOP)

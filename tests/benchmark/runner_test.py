@@ -247,7 +247,8 @@ def test_a_loss_that_is_no_number_is_said(toys, tmp_path):
     bad = table[~table["valid"]]
     assert set(bad["arch"]) == {"2-0"} and len(bad) == EPOCHS
     assert bad["reason"].str.fullmatch(r"the training loss of epoch \d is nan").all()
-    assert np.isfinite(table.loc[table["arch"] != "2-0", "train_loss"]).all()
+    assert bad[["valid_loss", "valid_accuracy", "test_accuracy"]].isna().all(axis=None)
+    assert np.isfinite(table.loc[table["arch"] != "2-0", ["train_loss", "valid_accuracy"]]).all(axis=None)
 
 
 def test_another_benchmark_in_the_same_place(toys, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from nasjax.benchmark import tasks
 from nasjax.types import InputError
@@ -78,6 +79,21 @@ def test_a_task_is_opened_by_its_source(tmp_path):
     assert sphere.fingerprint != flat.fingerprint and (np.asarray(sphere.train.images(np.arange(1))) == 0).any()
     with pytest.raises(InputError, match="image_size=7 of spherical_cifar100; allowed: even"):
         tasks.load(tasks.parse(f"Spherical-CIFAR-100=npz:{file}", image_size=7)[0])
+
+
+def test_a_test_split_that_is_missing_is_seen_at_once(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
+    np.savez(tmp_path / "alone.npz", x_train=pixels, y_train=np.arange(40) % 4)
+    with pytest.raises(InputError, match="has no split 'test'; allowed: train"):
+        tasks.load(tasks.parse(f"npz:{tmp_path}/alone.npz")[0])
+    Image.fromarray(pixels[0]).save(_made(tmp_path / "images" / "train" / "a") / "0.png")
+    with pytest.raises(InputError, match="images/test' does not exist"):
+        tasks.load(tasks.parse(f"folder:{tmp_path}/images")[0])
+
+
+def _made(path):
+    path.mkdir(parents=True)
+    return path
 
 
 def test_targets_that_are_no_classes(toys):

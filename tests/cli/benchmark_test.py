@@ -170,11 +170,14 @@ def test_bad_input_writes_nothing(run_here, images, tmp_path, flags, message):
 
 def test_options_of_training_and_augmentation():
     command = benchmark.BenchmarkCommand(
-        workdir="w", epochs=3, train_options="cutout=4,crop_padding=0,label_smoothing=0.1,clip=none"
+        workdir="w", epochs=3, train_options="cutout=4,crop_padding=0,label_smoothing=0.1,clip=none,randaugment=2:9"
     )
     config = benchmark.train_config(command)
     assert (config.epochs, config.label_smoothing, config.clip) == (3, 0.1, None)
     assert (config.augment.cutout, config.augment.crop_padding, config.augment.flip) == (4, 0, True)
+    assert config.augment.randaugment == (2, 9)
+    with pytest.raises(InputError, match="a milestone='x'"):
+        benchmark.train_config(benchmark.BenchmarkCommand(workdir="w", train_options="milestones=x"))
 
 
 def test_isomorphic_cells_of_a_list_are_said(run_here, images, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from nasjax import checkpoint, parallel
 from nasjax.data import load_dataset
 from nasjax.data.augment import AugmentConfig
-from nasjax.training import TrainConfig, evaluate, load_variables, saved, train
+from nasjax.training import TrainConfig, evaluate, load_variables, loop, saved, train
 from nasjax.types import InputError
 
 KEY = jax.random.key(3)
@@ -203,6 +203,41 @@ def test_batches_that_do_not_fit_are_refused(run):
         run(dataclasses.replace(CONFIG, batch_size=9), devices=2)
     with pytest.raises(InputError, match="save_every=0"):
         run(save_every=0)
+
+
+def test_classes_of_other_names_are_refused(run, datasets):
+    train_part, valid_part = (dataclasses.replace(d, class_names=names) for d, names in
+                              zip(datasets, (("a", "b", "c"), ("a", "c", "d")), strict=True))  # fmt: skip
+    with pytest.raises(InputError, match="only one of them has b, d"):
+        run(data=(train_part, valid_part))
+    with pytest.raises(InputError, match="another order"):
+        run(data=(train_part, dataclasses.replace(valid_part, class_names=("a", "c", "b"))))
+
+
+def test_a_state_without_finite_numbers_is_not_kept(run, whole, tmp_path, monkeypatch):
+    """Weights overflow in the last step of the second epoch, which no loss of that epoch shows."""
+    made = loop.programs
+
+    class Overflowing:
+        def __init__(self, step):
+            self.part, self.place, self.run = step.part, step.place, step
+
+        def __call__(self, shared, batch):
+            state, measures = self.run(shared, batch)
+            if int(state.step) == 6:
+                state = state._replace(params=jax.tree.map(lambda leaf: leaf * np.inf, state.params))
+            return state, measures
+
+    def broken(*args, **options):
+        found = made(*args, **options)
+        return found._replace(step=Overflowing(found.step))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "programs", broken)
+        result = run(workdir=tmp_path)
+    assert "not finite, in epoch 2; the state of epoch 1 is kept" in result.stopped
+    assert numbers(result) == numbers(whole)[:1]
+    assert_same(run(workdir=tmp_path), whole)
 
 
 def test_labels_outside_the_classes(tmp_path):

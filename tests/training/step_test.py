@@ -134,6 +134,12 @@ def test_accuracies_count_ties_as_wrong():
     assert found["accuracy"] == pytest.approx(1 / 3) and found["top5"] == pytest.approx(2 / 3)
 
 
+def test_a_network_that_diverged_is_never_right():
+    logits = jnp.full((3, 6), jnp.nan).at[1, 2].set(1.0)
+    found = measured("class", logits, jnp.array([0, 2, 0]), jnp.ones(3))
+    assert not found["accuracy"] and not found["top5"] and np.isnan(found["loss"])
+
+
 def test_measures_of_pixels_and_values(x64):
     truth = np.array([[[0, 0], [1, 1]], [[2, 2], [2, 2]]])
     said = np.array([[[0, 1], [1, 1]], [[0, 0], [0, 0]]])
