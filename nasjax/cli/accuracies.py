@@ -124,7 +124,8 @@ def as_scores(name: str) -> pd.DataFrame | None:
       Columns arch, ``trained_TASK_valid`` and ``trained_TASK_test`` after the last epoch, params and flops; None where
       ``name`` is no benchmark.
     """
-    found = trained(name) if name else None
+    # A path that leads nowhere is left to the reader of scores, who knows what is missing.
+    found = trained(name) if name and pathlib.Path(name).exists() else None
     if found is None:
         return None
     return found.frame[["arch", *found.final, "params", "flops"]].rename(
