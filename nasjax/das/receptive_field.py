@@ -21,7 +21,7 @@ class Field(NamedTuple):
     """An effective receptive field.
 
     Attributes:
-      map: float64 [height, width], mean over images of the sum over channels of |dy / dx|.
+      map: float64 [height, width], mean over images of the sum over channels of abs(dy / dx).
       centre: row and column that the unit stands over, in pixels.
       area: pixels with more than one per cent of the peak.
       radius50: distance from the centre, in pixels, within which half of the sum lies.

@@ -1,10 +1,12 @@
 """Whole data sets for training: batches by number in an order that a seed decides, read ahead by a thread.
 
-dataset = nasjax.data.load_dataset("npz:cifar10.npz#train")
-with stream.prefetch(stream.batches(dataset, 128, seed=0, epoch=3)) as ahead:
-    for batch in ahead:
-        ...
-print(ahead.waited)  # seconds that the consumer waited for images
+An example::
+
+    dataset = nasjax.data.load_dataset("npz:cifar10.npz#train")
+    with stream.prefetch(stream.batches(dataset, 128, seed=0, epoch=3)) as ahead:
+        for batch in ahead:
+            ...
+    print(ahead.waited)  # seconds that the consumer waited for images
 """
 
 from __future__ import annotations
