@@ -32,8 +32,8 @@ class DASConfig:
       num_inputs: input states, all of them the replicated image in the first cell.
       num_cells: cells in a row, which share operations and magnitudes.
       ops: a set ("geometric5", "video10", "autoaugment15") or a tuple of operations.
-      schedule: level of frame t: "symmetric", abs(t - T // 2); "linear", t; "sweep", t - T // 2; "constant", 1, for single
-        images. Level 0 leaves an image as it is.
+      schedule: level of frame t: "symmetric", abs(t - T // 2); "linear", t; "sweep", t - T // 2; "constant", 1, for
+        single images. Level 0 leaves an image as it is.
       magnitude: "sampled", drawn once for each edge and operation (the code); "fixed" to ``magnitudes``; "learned"
         along with the choice of operations, within their ranges (ours; what the paper does is not known).
       magnitudes: base magnitude of each operation for "fixed"; by default halfway from no change to the largest.
