@@ -89,17 +89,40 @@ def main(config: BenchmarkCommand) -> None:
     Raises:
       InputError: anything is wrong with the configuration, the data or the working directory.
     """
+    train_all(config, tasks_text=config.tasks, choose_archs=choose)
+
+
+def train_all(
+    config: BenchmarkCommand,
+    *,
+    tasks_text: str,
+    choose_archs: Callable[[jax.Array, Any, Any], list[str]],
+    fit: Callable[[tasks.TaskData], tasks.TaskData] = lambda task: task,
+    space_on: Callable[[Any, tasks.TaskData], Any] = runner.for_task,
+) -> None:
+    """What the commands that build benchmarks have in common.
+
+    Args:
+      config: options.
+      tasks_text: data sets, as ``--tasks`` has them.
+      choose_archs: key, space and options -> encodings.
+      fit: makes a task fit the networks.
+      space_on: the space for a task.
+
+    Raises:
+      InputError: as ``main``.
+    """
     training = train_config(config)  # mistakes show before data are read
     settings = benchmark.BenchmarkConfig(
         seeds=config.seeds, repeated=config.repeated, valid_fraction=config.valid_fraction,
         split_seed=config.split_seed, block=config.block, batching=config.batching, steps=config.steps,
     )  # fmt: skip
-    wanted = tasks.parse(config.tasks, image_size=config.image_size)
+    wanted = tasks.parse(tasks_text, image_size=config.image_size)
     space = make_space(config)
     archs_key, train_key = jax.random.split(jax.random.key(config.seed))
-    chosen = choose(archs_key, space, config)
-    data = [load_task(task, settings) for task in wanted]
-    spaces = {task.name: runner.for_task(space, task) for task in data}
+    chosen = choose_archs(archs_key, space, config)
+    data = [fit(load_task(task, settings)) for task in wanted]
+    spaces = {task.name: space_on(space, task) for task in data}
     trainer = make_trainer(training)
     for task in data:
         runner.check_images(spaces[task.name], task)

@@ -15,17 +15,14 @@ Examples:
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import re
-import time
 from typing import Any
 
 import jax
 
-from nasjax import benchmark, parallel
-from nasjax.benchmark import grasp, plan, runner, tasks
+from nasjax.benchmark import grasp
 from nasjax.cli import benchmark as general
-from nasjax.cli import benchmark_results, common
+from nasjax.cli import common
 from nasjax.cli.common import option
 from nasjax.training import presets
 from nasjax.types import InputError
@@ -58,44 +55,13 @@ def main(config: GraspBenchmarkCommand) -> None:
     Raises:
       InputError: anything is wrong with the configuration, the data or the working directory.
     """
-    training = general.train_config(config)  # mistakes show before data are read
-    settings = benchmark.BenchmarkConfig(
-        seeds=config.seeds, repeated=config.repeated, valid_fraction=config.valid_fraction,
-        split_seed=config.split_seed, block=config.block, batching=config.batching, steps=config.steps,
-    )  # fmt: skip
-    wanted = tasks.parse(grasp.named(config.tasks), image_size=config.image_size)
-    space = general.make_space(config)
-    archs_key, train_key = jax.random.split(jax.random.key(config.seed))
-    chosen = choose(archs_key, space, config)
-    data = [grasp.fitted(general.load_task(task, settings), config.image_size) for task in wanted]
-    spaces = {task.name: grasp.space_on(space, task) for task in data}
-    trainer = general.make_trainer(training)
-    for task in data:
-        runner.check_images(spaces[task.name], task)
-        runner.steps_per_epoch(task, trainer(task))
-
-    cache = common.enable_compile_cache()
-    workdir = pathlib.Path(config.workdir)
-    general.claim(workdir, config, spaces, data, training, chosen)
-    common.write_run_flags(workdir, config)
-    count = sum(len(block.archs) for block in plan.blocks(space, chosen, list(spaces), settings))
-    common.note(f"{len(chosen):,} architectures of {space.name} on {', '.join(spaces)}: {count:,} trainings of"
-                f" {training.epochs} epochs, {parallel.device_summary()}.")
-    if cache is not None:
-        common.note(f"Compiled programs are kept in {cache}; NASJAX_CACHE names another directory, or off.")
-    begin = time.monotonic()
-    with common.progress("Training", unit="epoch") as report:
-        path = benchmark.build(
-            space, chosen, data, trainer, key=train_key, workdir=workdir, config=settings, spaces=spaces,
-            devices=config.devices, progress=report, about={"flags": config.run_flags.splitlines()},
-        )  # fmt: skip
-    if not parallel.is_main():
-        return
-    console = common.stdout()
-    benchmark_results.show(console, path, top=config.top)
-    files = benchmark_results.write(workdir, path)
-    console.print(f"\n{common.duration(time.monotonic() - begin)}. Table: {path}  Report: {files[0]}", markup=False,
-                  soft_wrap=True)
+    general.train_all(
+        config,
+        tasks_text=grasp.named(config.tasks),
+        choose_archs=choose,
+        fit=lambda task: grasp.fitted(task, config.image_size),
+        space_on=grasp.space_on,
+    )
 
 
 def choose(key: jax.Array, space: Any, config: GraspBenchmarkCommand) -> list[str]:

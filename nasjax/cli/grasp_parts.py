@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -23,12 +24,11 @@ class Parts(MutableMapping[str, Any]):
         """
         self._path, self._run = workdir / FILENAME, run
         self._parts: dict[str, Any] = {}
-        try:
+        # Without a file, or with one of another form, all is done anew.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads(self._path.read_text(encoding="utf-8"))
             if found["run"] == run:
                 self._parts = dict(found["taus"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # none, or cut short: all is done anew
 
     def __getitem__(self, source: str) -> Any:
         """Numbers of a source."""
