@@ -26,7 +26,7 @@ from PIL import Image
 
 from nasjax.data import AugmentConfig, Dataset, load_dataset, stream, tfds_write
 from nasjax.data.augment import augment
-from nasjax.data.augment_policies import DEIT_OPS
+from nasjax.training import preset
 
 SOURCES = ("npz", "folder", "tfds")
 _CIFAR = {"crop_padding": 4, "flip": True}
@@ -36,18 +36,7 @@ AUGMENTATIONS = {
     "crop, flip, cutout": AugmentConfig(**_CIFAR, cutout=16),
     "crop, flip, randaugment": AugmentConfig(**_CIFAR, randaugment=(2, 9)),
     "crop, flip, trivialaugment": AugmentConfig(**_CIFAR, trivialaugment=True),
-    "deit": AugmentConfig(
-        resized_crop=(0.08, 1.0),
-        flip=True,
-        randaugment=(2, 9, 0.5),
-        randaugment_ops=DEIT_OPS,
-        randaugment_probability=0.5,
-        randaugment_increasing=True,
-        interpolation="bilinear",
-        random_erasing=0.25,
-        mixup=0.8,
-        cutmix=1.0,
-    ),
+    "deit": preset("autoformer").augment,
 }
 
 
