@@ -161,10 +161,9 @@ def _normalised(images: np.ndarray, mean: Any, std: Any) -> Any:
 def _write(workdir: pathlib.Path, fields: Mapping[str, Field], config: ERFFlags) -> pathlib.Path:
     columns = ("name", "area", "area_share", "radius50", "radius90", "images")
     rows = [(name, f.area, f.area / f.map.size, f.radius50, f.radius90, f.images) for name, f in fields.items()]
+    with records.replaced(workdir / "erf.csv") as file:
+        csv.writer(file, lineterminator="\n").writerows([columns, *rows])
     try:
-        with (workdir / "erf.csv").open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerows([columns, *rows])
         maps: dict[str, Any] = {name: f.map for name, f in fields.items()}
         np.savez_compressed(workdir / "erf.npz", **maps)
     except OSError as error:

@@ -243,7 +243,10 @@ def network_options(config: Any) -> dict[str, Any]:
     """
     options: dict[str, Any] = {"precision": config.precision}
     if config.width is not None:
-        options["width"] = int(config.width) if config.network.startswith("resnet") else config.width
+        resnet = config.network.startswith("resnet")
+        if resnet and config.width != int(config.width):
+            raise InputError(f"--width={config.width}: a whole number of channels is needed for a ResNet")
+        options["width"] = int(config.width) if resnet else config.width
     if config.stages:
         try:
             options["stages"] = tuple(int(part) for part in config.stages.split(","))
@@ -299,8 +302,7 @@ def segmentation_config(config: DASTrainFlags) -> SegmentationConfig:
     chosen: dict[str, Any] = {name: getattr(config, name) for name in names if getattr(config, name) is not None}
     if config.stem != "auto":
         chosen["stem"] = config.stem
-    if "width" in chosen:
-        chosen["width"] = int(chosen["width"])
+    chosen |= {name: value for name, value in network_options(config).items() if name == "width"}
     crops = CropConfig(size=(config.crop, config.crop), base=config.base, test=(config.test_size, config.test_size))
     return SegmentationConfig(
         head=config.head, network=config.network, temporal=temporal(config), output_stride=config.output_stride,

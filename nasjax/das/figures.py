@@ -105,7 +105,8 @@ def frames_figure(videos: Any, levels: Sequence[int], *, theme: Theme = "light")
     """Draws videos, a video a row, a frame a column.
 
     Args:
-      videos: float [videos, frames, height, width, 1 or 3], in 0..1; what lies outside is cut.
+      videos: float [videos, frames, height, width, channels], in 0..1; what lies outside is cut. Three channels or more
+        are shown as red, green and blue, fewer as the grey of the first.
       levels: of the frames.
       theme: colours.
 
@@ -120,7 +121,7 @@ def frames_figure(videos: Any, levels: Sequence[int], *, theme: Theme = "light")
     for row, video in enumerate(shown):
         for t, frame in enumerate(video):
             axis = grid[row][t]
-            axis.imshow(frame[..., 0] if frame.shape[-1] == 1 else frame, cmap="gray", vmin=0, vmax=1)
+            axis.imshow(frame[..., :3] if frame.shape[-1] > 2 else frame[..., 0], cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()
             if row == 0:
                 axis.set_title(f"level {levels[t]}", color=palette.muted, fontsize=8.5)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.das.config import DASConfig
+from nasjax.das.ops import check_magnitude
 from nasjax.das.search_config import Network, SearchConfig, SearchData
 from nasjax.das.search_steps import Program, SearchState, make_program, mixing_weights
 from nasjax.parallel.data import data_parallel
@@ -203,6 +204,10 @@ def make_group(
     wanted = len(cell.edges), len(cell.operations)
     if magnitudes is not None and (np.shape(magnitudes) != wanted or not np.isfinite(magnitudes).all()):
         raise InputError(f"magnitudes {np.shape(magnitudes)}; allowed: finite numbers {wanted}, edges and operations")
+    if magnitudes is not None:
+        for row in np.asarray(magnitudes, float).tolist():
+            for operation, value in zip(cell.operations, row, strict=True):
+                check_magnitude(operation, value, where="magnitudes")
     return Group(make_program(network, cell, config), cell, config, data, magnitudes, devices)
 
 

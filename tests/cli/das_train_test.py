@@ -91,6 +91,9 @@ def test_segmentation(run, tmp_path):
         (("--task=segmentation", "--variant=2d", "--data=photos"), "camvid:FILE"),
         (("--variant=2d", "--randaugment=a,b"), "two numbers"),
         (("--variant=2d", "--stages=2,x"), "whole numbers"),
+        (("--variant=2d", "--width=4.5"), "whole number of channels"),
+        (("--variant=2d", "--dropout=1.5"), "dropout=1.5"),
+        (("--task=segmentation", "--variant=2d", "--width=4.5"), "whole number of channels"),
     ],
 )
 def test_bad_input_is_one_clear_message(run, tmp_path, argv, match):

@@ -262,7 +262,8 @@ def test_learned_magnitudes_move(data):
 
 @pytest.mark.parametrize(
     "change", [{"epochs": -1}, {"batch_size": 0}, {"interval": 0}, {"order": "third"}, {"select": "best"},
-               {"alpha_lr": float("nan")}, {"weight_lr": -1.0}])  # fmt: skip
+               {"alpha_lr": float("nan")}, {"weight_lr": -1.0}, {"momentum": 1.5}, {"alpha_betas": (0.5, 1.0)},
+               {"clip": 0.0}])  # fmt: skip
 def test_bad_settings_are_refused(change):
     with pytest.raises(InputError, match="allowed"):
         das.SearchConfig(**change)
@@ -281,5 +282,12 @@ def test_bad_data_are_refused(data):
         das.search(CELL, data, NETWORK, key=jax.random.key(0))
     with pytest.raises(InputError, match="train_portion"):
         das.split_halves(jax.random.key(0), images, labels, train_portion=1.0)
+    with pytest.raises(InputError, match="whole number"):
+        das.split_halves(jax.random.key(0), images, labels / 2)
+    with pytest.raises(InputError, match="nothing to find"):
+        das.search(das.DASConfig(num_frames=1), data, NETWORK, key=jax.random.key(0), config=CONFIG)
+    with pytest.raises(InputError, match="of zoom, which is a factor"):
+        das.search(das.preset("single_edge", ops=("zoom",)), data, NETWORK, key=jax.random.key(0), config=CONFIG,
+                   magnitudes=[[-1.0]])  # fmt: skip
     with pytest.raises(InputError, match="magnitudes"):
         das.search(CELL, data, NETWORK, key=jax.random.key(0), config=CONFIG, magnitudes=np.ones((2, 3)))

@@ -13,6 +13,7 @@ from nasjax.das.heads import pooled_to, resized
 from nasjax.das.scenes import IGNORE, scenes_of_arrays
 from nasjax.das.segmentation import (
     SegmentationConfig,
+    _task,
     confusion,
     evaluate,
     fused,
@@ -152,6 +153,12 @@ def test_overlays():
 def test_bad_configuration(fields):
     with pytest.raises(InputError, match="allowed"):
         SegmentationConfig(**fields)
+
+
+def test_nothing_to_evaluate_is_said():
+    own = _task(SMALL, None, VideoMaker(None, 2), 2, 1, False)
+    with pytest.raises(InputError, match="every pixel that is evaluated is ignored"):
+        own.summary({"loss": np.float32(0), "pixels": np.float32(0), "confusion": np.zeros((2, 2), np.int32)})
 
 
 def test_unwarp_without_a_genotype():
