@@ -10,7 +10,7 @@ from nasjax.cli import common, das_erf, das_train
 from nasjax.das.config import DASConfig
 from nasjax.das.genotype import Gene, Genotype
 
-TINY = ("--devices=1", "--network=resnet10", "--stages=1,1", "--width=4", "--temporal=tsm")
+TINY = ("--devices=1", "--network=resnet10", "--stages=1,1", "--width=8", "--temporal=tsm")
 CLASSES = (*TINY, "--image_size=8", "--epochs=2", "--batch_size=160", "--dropout=0")
 PIXELS = (*TINY, "--task=segmentation", "--variant=identity", "--frames=2", "--stem=cifar", "--output_stride=2",
           "--crop=8", "--base=0", "--test_size=0", "--epochs=1", "--batch_size=3")  # fmt: skip

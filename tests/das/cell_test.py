@@ -332,9 +332,10 @@ def test_a_genotype_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
 def test_double_precision_beside_single(images, x64):
     """With 64-bit numbers on, magnitudes of either width go with images of either width."""
     weights, magnitudes = random_weights(SMALL)
-    outs = [
-        np.asarray(mixture(jax.numpy.asarray(images, kind), weights.astype(other), magnitudes.astype(other), config=SMALL))
-        for kind, other in (("float32", "float64"), ("float64", "float32"))
-    ]
+    outs = []
+    for kind, other in (("float32", "float64"), ("float64", "float32")):
+        widths = ((images, kind), (weights, other), (magnitudes, other))
+        arrays = [jax.numpy.asarray(array, width) for array, width in widths]
+        outs.append(np.asarray(jax.jit(lambda *own: mixture(*own, config=SMALL))(*arrays)))
     assert [out.dtype.name for out in outs] == ["float32", "float64"]
     np.testing.assert_allclose(*outs, atol=1e-4)
