@@ -34,6 +34,7 @@ from nasjax.das.segmentation import HEADS, SegmentationConfig, train_segmentatio
 from nasjax.das.temporal import DIRECTIONS, KINDS, TemporalConfig
 from nasjax.das.train import DASTrainConfig, recipe, train
 from nasjax.das.variants import VARIANTS, make_variant
+from nasjax.hashing import fingerprint
 from nasjax.types import InputError
 
 _WHAT, _IMAGES, _NETWORK, _RECIPE, _PIXELS = "What to train", "Images", "Network", "Recipe", "Segmentation"
@@ -128,7 +129,8 @@ def main(config: DASTrainFlags) -> None:
     data = scenes(config) if config.task == "segmentation" else images(config)
     cache = common.enable_compile_cache()
     workdir, console = pathlib.Path(config.workdir), common.stdout()
-    with claimed(workdir, {**common.compared(config), "genotype_text": str(genotype)}, ignore=NOT_COMPARED):
+    about = {"genotype_text": described(genotype), "images": [f"sha256 {part.fingerprint[:16]}" for part in data]}
+    with claimed(workdir, common.compared(config) | about, ignore=NOT_COMPARED):
         common.write_run_flags(workdir, config)
         if genotype is not None:
             genotype.save(workdir / "genotype.json")
@@ -345,7 +347,19 @@ def settings(config: Any, genotype: Genotype | None) -> dict[str, Any]:
       What the saved state holds.
     """
     fields = {name: value for name, value in common.compared(config).items() if name not in NOT_COMPARED}
-    return {**fields, "genotype": str(genotype)}
+    return {**fields, "genotype": described(genotype)}
+
+
+def described(genotype: Genotype | None) -> str:
+    """A genotype in a line, and the hash of all of it, frames and normalisation included.
+
+    Args:
+      genotype: or None.
+
+    Returns:
+      text.
+    """
+    return "none" if genotype is None else f"{genotype}; sha256 {fingerprint(genotype.to_json())[:16]}"
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from nasjax.data.folders import read_pixels
+from nasjax.hashing import array_fingerprint, fingerprint
 from nasjax.types import InputError
 
 IGNORE = 255
@@ -44,6 +45,7 @@ class Scenes:
       class_names: a name a class, or empty.
       source: where they come from.
       names: what to call every image in messages, or empty.
+      fingerprint: hash of what tells them from others: arrays, or names and sizes of files.
     """
 
     size: int
@@ -52,6 +54,7 @@ class Scenes:
     class_names: tuple[str, ...] = ()
     source: str = "arrays"
     names: tuple[str, ...] = ()
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         """Refuses classes that the label of ignored pixels leaves no room for."""
@@ -158,7 +161,8 @@ def scenes_of_arrays(
     masks = _ignored(masks, ignore)
     found = int(masks[masks != IGNORE].max(initial=0)) + 1
     classes = num_classes or len(class_names) or found
-    scenes = Scenes(len(images), lambda i: (images[i], masks[i]), classes, tuple(class_names), source)
+    scenes = Scenes(len(images), lambda i: (images[i], masks[i]), classes, tuple(class_names), source,
+                    fingerprint=array_fingerprint(images, masks))  # fmt: skip
     counts = masks != IGNORE
     wrong = (counts & ((masks < 0) | (masks >= classes))).any((1, 2)) | ~counts.any((1, 2))
     if wrong.any():
@@ -210,7 +214,8 @@ def _voc(argument: str, source: str, split: str, num_classes: int | None, ignore
     def read(number: int) -> tuple[np.ndarray, np.ndarray]:
         return read_pixels(images[number], mode="RGB"), _ignored(read_pixels(masks[number], mode=None), ignore)
 
-    return Scenes(len(names), read, num_classes or len(VOC_CLASSES), VOC_CLASSES, source, tuple(names))
+    return Scenes(len(names), read, num_classes or len(VOC_CLASSES), VOC_CLASSES, source, tuple(names),
+                  _of_files(images + masks))  # fmt: skip
 
 
 def _cityscapes(argument: str, source: str, split: str, num_classes: int | None, ignore: int | None) -> Scenes:
@@ -233,7 +238,8 @@ def _cityscapes(argument: str, source: str, split: str, num_classes: int | None,
         return image, _ignored(train_ids(mask, where=masks[number].name), ignore)
 
     names = tuple(path.name for path in images)
-    return Scenes(len(images), read, num_classes or len(CITYSCAPES_CLASSES), CITYSCAPES_CLASSES, source, names)
+    return Scenes(len(images), read, num_classes or len(CITYSCAPES_CLASSES), CITYSCAPES_CLASSES, source, names,
+                  _of_files(images + masks))  # fmt: skip
 
 
 def _tfds(argument: str, source: str, split: str, num_classes: int | None, ignore: int | None) -> Scenes:
@@ -289,7 +295,8 @@ def scenes_of_records(
         mask = train_ids(mask, where=f"image {number} of {source}") if cityscapes else mask
         return np.asarray(item[found[0]], np.uint8), _ignored(mask, ignore)
 
-    return Scenes(len(data), read, classes, CITYSCAPES_CLASSES if cityscapes else (), source)
+    return Scenes(len(data), read, classes, CITYSCAPES_CLASSES if cityscapes else (), source,
+                  fingerprint=fingerprint([source, len(data)]))  # fmt: skip
 
 
 def train_ids(labels: np.ndarray, *, where: str = "labels") -> np.ndarray:
@@ -321,6 +328,10 @@ def _existing(path: str | pathlib.Path) -> pathlib.Path:
     if not found.exists():
         raise InputError(f"'{found}' does not exist; do: check the path; allowed layouts: {', '.join(KINDS)}")
     return found
+
+
+def _of_files(paths: Sequence[pathlib.Path]) -> str:
+    return fingerprint([[path.name, path.stat().st_size] for path in paths])
 
 
 def _all_there(paths: Sequence[pathlib.Path], listed: str) -> None:
