@@ -45,13 +45,15 @@ def alpha_figure(result: SearchResult, *, theme: Theme = "light") -> Figure:
         style(axis, palette)
         lines = [axis.plot(weights[:, place, k], color=colors[k][0], linestyle=colors[k][1], linewidth=1.4)[0]
                  for k in range(len(names))]  # fmt: skip
+        if place + columns >= len(edges):  # nothing below it
+            axis.tick_params(labelbottom=True)
         node, source = edges[place]
         axis.set_title(f"{_state(source, result)} to node {node}", color=palette.ink, fontsize=9)
         if (node, source) in kept:
             k = names.index(kept[node, source])
             axis.plot(len(weights) - 1, weights[-1, place, k], "o", markersize=7, markerfacecolor="none",
                       markeredgecolor=colors[k][0], clip_on=False)  # fmt: skip
-    figure.legend(lines, [name.replace("_", " ") for name in names], loc="outside lower center", frameon=False,
+    figure.legend(lines, [name.replace("_", " ") for name in names], loc="outside upper center", frameon=False,
                   ncols=min(5, len(names)), labelcolor=palette.ink, fontsize=9)  # fmt: skip
     figure.supxlabel("epoch", color=palette.ink, fontsize=10)
     figure.supylabel("weight", color=palette.ink, fontsize=10)

@@ -1,6 +1,7 @@
 """The search: its steps, its choices, resume, and what it refuses."""
 
 import dataclasses
+import importlib
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from flax import linen as nn
 
 from nasjax import das
 from nasjax.checkpoint import Checkpoints
-from nasjax.das import search_steps, selection
+from nasjax.das import group, search_steps, selection
 from nasjax.types import InputError
 
 SIZE, CLASSES = 8, 2
@@ -54,10 +55,13 @@ def program():
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
     """A search that nothing interrupts, and its states."""
-    states, seen = tmp_path_factory.mktemp("whole"), []
-    result = das.search(CELL, data, NETWORK, key=jax.random.key(7), config=CONFIG, checkpoints=states,
-                        progress=lambda done, total: seen.append((done, total)))  # fmt: skip
-    return result, states, seen
+    states, seen, made = tmp_path_factory.mktemp("whole"), [], []
+    module = importlib.import_module("nasjax.das.search")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "make_group", lambda *args: made.append(group.make_group(*args)) or made[-1])
+        result = das.search(CELL, data, NETWORK, key=jax.random.key(7), config=CONFIG, checkpoints=states,
+                            progress=lambda done, total: seen.append((done, total)))  # fmt: skip
+    return result, states, seen, made[0]
 
 
 def test_full_schedule():
@@ -170,7 +174,8 @@ def test_argmax_and_entropy():
 
 
 def test_search(whole):
-    result, states, seen = whole
+    result, states, seen, programs = whole
+    assert programs._step._run._cache_size() == programs._evaluate._cache_size() == 1  # compiled once, not by phase
     total = 2 + 6  # five edges and node 1, an epoch each
     assert seen == [(i, total) for i in range(total + 1)]
     assert len(result.genotype.genes) == 4 and result.alphas.shape == (total + 1, 5, 3)
