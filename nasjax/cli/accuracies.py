@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import zlib
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -72,7 +73,7 @@ def trained(name: str) -> Trained | None:
         try:
             if not reader.is_benchmark(pd.read_csv(path, nrows=0)):
                 return None
-        except (ValueError, OSError, EOFError):
+        except (ValueError, OSError, EOFError, zlib.error):
             return None  # said by whoever reads it as a table
     rows = read_table(path)
     if rows.empty:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -9,15 +10,16 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar, cast
 
 import jax
 from rich.console import Console
 
-from nasjax import parallel
+from nasjax import parallel, records
 from nasjax.cli.options import help_text, nearest, option, parse
 from nasjax.cli.progress import duration, progress, speed
+from nasjax.locking import FILENAME, Lock
 from nasjax.types import InputError
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "compared",
     "duration",
     "enable_compile_cache",
+    "exclusive",
     "nearest",
     "note",
     "option",
@@ -223,12 +226,40 @@ def write_run_flags(workdir: pathlib.Path, config: CommandConfig) -> pathlib.Pat
     """
     path = workdir / RUN_FLAGS
     if parallel.is_main():
-        try:
-            path.write_text(f"# Repeats this run: {_program()} --flagfile={path}\n{config.run_flags}")
-        except OSError as error:
-            raise InputError(f"Cannot write {path}: {error.strerror}. Make room or name a --workdir that you may write"
-                             " to.") from None
+        with records.replaced(path) as file:
+            file.write(f"# Repeats this run: {_program()} --flagfile={path}\n{config.run_flags}")
     return path
+
+
+@contextlib.contextmanager
+def exclusive(workdir: pathlib.Path, *, name: str = FILENAME) -> Iterator[None]:
+    """Lets one run at a time use a working directory; of several processes, the first takes it for all.
+
+    A run that is killed leaves it free.
+
+    Args:
+      workdir: the directory, made when absent.
+      name: of the file that is locked; runs that may go on beside each other lock different ones.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      InputError: another run uses it, or it cannot be written.
+    """
+    if not parallel.is_main():
+        yield
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = Lock.take(workdir, what="The working directory", name=name)
+    except OSError as error:
+        raise InputError(f"Cannot use {workdir} as a working directory: {error.strerror}. Make room, or name a"
+                         " --workdir that you may write to.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def compared(config: CommandConfig) -> dict[str, Any]:

@@ -83,25 +83,26 @@ def main(config: ERFFlags) -> None:
         jobs += _loaded(directory, config.seed)
     common.enable_compile_cache()
     workdir, console = pathlib.Path(config.workdir), common.stdout()
-    records.claim_workdir(workdir, common.compared(config), ignore=common.NOT_COMPARED)
-    common.write_run_flags(workdir, config)
-    common.note(f"Receptive fields over {len(rows)} images of {config.data}. {parallel.device_summary()}.")
-    fields: dict[str, Field] = {}
-    begin = time.monotonic()
-    with common.progress("Measuring", unit="network") as shown:
-        shown(0, len(jobs))
-        for name, network, maker, variables, mean, std in jobs:
-            ready = _normalised(images, mean or data.mean, std or data.std)
-            fields[name] = receptive_field(network, variables, ready, maker, batch_size=config.batch_size)
-            shown(len(fields), len(jobs))
-    file = _write(workdir, fields, config)
-    console.print(f"{'':<28}{'area, px':>10}{'of image':>10}{'radius 50 %':>13}{'radius 90 %':>13}")
-    for name, field in fields.items():
-        share = f"{100 * field.area / field.map.size:.1f} %"
-        line = f"{name:<28}{field.area:>10}{share:>10}{field.radius50:>13.2f}{field.radius90:>13.2f}"
-        console.print(line, markup=False)
-    seconds = common.duration(time.monotonic() - begin)
-    console.print(f"\n{len(fields)} networks in {seconds}. Report: {file}", markup=False, soft_wrap=True)
+    with common.exclusive(workdir):
+        records.claim_workdir(workdir, common.compared(config), ignore=common.NOT_COMPARED)
+        common.write_run_flags(workdir, config)
+        common.note(f"Receptive fields over {len(rows)} images of {config.data}. {parallel.device_summary()}.")
+        fields: dict[str, Field] = {}
+        begin = time.monotonic()
+        with common.progress("Measuring", unit="network") as shown:
+            shown(0, len(jobs))
+            for name, network, maker, variables, mean, std in jobs:
+                ready = _normalised(images, mean or data.mean, std or data.std)
+                fields[name] = receptive_field(network, variables, ready, maker, batch_size=config.batch_size)
+                shown(len(fields), len(jobs))
+        file = _write(workdir, fields, config)
+        console.print(f"{'':<28}{'area, px':>10}{'of image':>10}{'radius 50 %':>13}{'radius 90 %':>13}")
+        for name, field in fields.items():
+            share = f"{100 * field.area / field.map.size:.1f} %"
+            line = f"{name:<28}{field.area:>10}{share:>10}{field.radius50:>13.2f}{field.radius90:>13.2f}"
+            console.print(line, markup=False)
+        seconds = common.duration(time.monotonic() - begin)
+        console.print(f"\n{len(fields)} networks in {seconds}. Report: {file}", markup=False, soft_wrap=True)
 
 
 def run() -> None:
@@ -162,9 +163,8 @@ def _write(workdir: pathlib.Path, fields: Mapping[str, Field], config: ERFFlags)
     columns = ("name", "area", "area_share", "radius50", "radius90", "images")
     rows = [(name, f.area, f.area / f.map.size, f.radius50, f.radius90, f.images) for name, f in fields.items()]
     try:
-        with (workdir / "erf.csv").open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerows([columns, *rows])
+        with records.replaced(workdir / "erf.csv") as file:
+            csv.writer(file, lineterminator="\n").writerows([columns, *rows])
         maps: dict[str, Any] = {name: f.map for name, f in fields.items()}
         np.savez_compressed(workdir / "erf.npz", **maps)
     except OSError as error:

@@ -128,7 +128,8 @@ def main(config: DASTrainFlags) -> None:
     data = scenes(config) if config.task == "segmentation" else images(config)
     cache = common.enable_compile_cache()
     workdir, console = pathlib.Path(config.workdir), common.stdout()
-    with claimed(workdir, {**common.compared(config), "genotype_text": str(genotype)}, ignore=NOT_COMPARED):
+    about = {**common.compared(config), "genotype_text": str(genotype)}
+    with common.exclusive(workdir), claimed(workdir, about, ignore=NOT_COMPARED):
         common.write_run_flags(workdir, config)
         if genotype is not None:
             genotype.save(workdir / "genotype.json")

@@ -15,6 +15,7 @@ import numpy as np
 
 from nasjax.das.config import DASConfig
 from nasjax.das.ops import OPERATIONS, SETS
+from nasjax.records import replaced
 from nasjax.types import InputError
 
 FORMAT = "nasjax.das.genotype"
@@ -174,10 +175,8 @@ class Genotype:
           InputError: it cannot be written.
         """
         file = pathlib.Path(path)
-        try:
-            file.write_text(self.to_json(), encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"Cannot write {file}: {error.strerror}. Name a file that you may write.") from None
+        with replaced(file) as stream:
+            stream.write(self.to_json())
         return file
 
     @classmethod

@@ -73,7 +73,7 @@ def read(directory: str | os.PathLike[str], config: PredictorConfig | None) -> t
         raise InputError(missing)
     if os.path.isdir(os.path.join(directory, "predictor")):
         raise InputError(f"{directory} is the directory of a run; do: name {os.path.join(directory, 'predictor')}")
-    with Checkpoints(directory, keep=1) as states:
+    with Checkpoints(directory, keep=1, read_only=True) as states:
         meta = states.newest_meta()
         if "config" not in meta or "names" not in meta:
             raise InputError(missing)

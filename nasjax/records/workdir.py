@@ -46,11 +46,15 @@ def claim_workdir(
         directory.mkdir(parents=True, exist_ok=True)
         if not target.exists():
             temporary = _temporary(target)
-            with temporary.open("w") as file:
-                file.write(json.dumps(new, indent=2, sort_keys=True) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            _publish(temporary, target)
+            try:
+                with temporary.open("w") as file:
+                    file.write(json.dumps(new, indent=2, sort_keys=True) + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                _publish(temporary, target)
+            finally:
+                with contextlib.suppress(OSError):
+                    temporary.unlink()
         text = target.read_text()
     except OSError as error:
         raise InputError(f"Cannot use {directory} as a working directory: {error.strerror}. Name a directory that you"
@@ -84,7 +88,7 @@ def write_scores(
     Raises:
       InputError: the file cannot be written.
     """
-    with _replaced(pathlib.Path(path)) as file:
+    with replaced(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["arch", *columns, "valid", "reason"])
         for arch in archs:
@@ -123,8 +127,6 @@ def _publish(temporary: pathlib.Path, target: pathlib.Path) -> None:
         pass
     except OSError:  # no hard links here
         os.replace(temporary, target)
-        return
-    temporary.unlink()
 
 
 def _temporary(path: pathlib.Path) -> pathlib.Path:
@@ -133,15 +135,27 @@ def _temporary(path: pathlib.Path) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def _replaced(path: pathlib.Path) -> Iterator[Any]:
-    """Opens a text file that takes the place of ``path`` only when it is complete."""
+def replaced(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Opens a text file that takes the place of another one only when it is complete.
+
+    Args:
+      path: the file; it stays as it is if the body fails, the disk is full or the process is killed.
+
+    Yields:
+      A file to write text to, in UTF-8.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    path = pathlib.Path(path)
     temporary = _temporary(path)
     try:
         with temporary.open("w", newline="", encoding="utf-8") as file:
             yield file
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}. Check the path and its permissions.") from None
+        raise InputError(f"Cannot write {path}: {error.strerror}. Make room, or name a --workdir that you may write"
+                         " to; what was there is kept.") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
