@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import pathlib
 import re
@@ -46,6 +47,7 @@ RUN_FLAGS = "run.flags"
 PROCESS_FLAGS = ("coordinator_address", "num_processes", "process_id")
 NOT_COMPARED = ("engine", "devices", "chunk", "batching")  # how a job runs; they change no score
 _SECTION, _PROCESSES = "How to run", "Several processes, on one machine or many"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _LINGER = 3 * parallel.LOOK  # seconds in which the other processes learn why process 0 ends
 
 Config = TypeVar("Config")
@@ -140,6 +142,14 @@ def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequ
     except BrokenPipeError:  # the reader of our output, such as head, is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(1, "the reader of its output is gone")
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            _fail()
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        _complain(f"{error.strerror}{where}. Make room, or name a --workdir that you may write to, and run the same"
+                  " command again: finished results are kept.")
+        _leave(2, str(error.strerror))
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             _fail()

@@ -189,3 +189,16 @@ def test_a_predictor_is_read_by_two_runs_at_once(tmp_path):
     assert nasjax.grasp.load(tmp_path / "predictor").config == config
     lock.release()
 
+
+
+@pytest.mark.parametrize("name", ["graph.png", None])
+def test_a_full_disk_that_nobody_thought_of(capsys, name):
+    def main(config):
+        raise OSError(errno.ENOSPC, "No space left on device", name)
+
+    with pytest.raises(SystemExit) as end:
+        common.run(main, correlate.CorrelateConfig, argv=["--workdir=w"])
+    err = capsys.readouterr().err
+    assert end.value.code == 2 and "finished results are kept" in paragraph(err) and (name or "No space") in err
+    with pytest.raises(OSError, match="Bad"):  # any other is a bug
+        common.run(lambda config: os.read(10**6, 1), correlate.CorrelateConfig, argv=["--workdir=w"])
