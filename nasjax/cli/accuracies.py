@@ -116,7 +116,10 @@ def space_options(name: str, column: str) -> dict[str, Any]:
         if not file.is_file() or not (path.is_dir() or path.name == TABLE):
             return {}
         about = reader.about(file)
-    options = about.get("benchmark", {}).get("space options", {})
+    made = about.get("benchmark")
+    options = made.get("space options") if isinstance(made, dict) else None
+    if not isinstance(options, dict):
+        return {}
     own = [task for task in options if column.startswith(f"{task}_")]
     return dict(options[max(own, key=len)]) if own else {}
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nasjax.data.npz import UNREADABLE
 from nasjax.types import InputError
 
 IGNORE = 255
@@ -162,13 +163,18 @@ def _npz(argument: str, source: str, split: str, num_classes: int | None, ignore
     path = _existing(argument)
     if not zipfile.is_zipfile(path):
         raise InputError(f"'{path}' is no npz file, or damaged; do: write it with numpy.savez")
-    with np.load(path, allow_pickle=False) as file:
-        missing = [name for name in (f"x_{split}", f"y_{split}") if name not in file.files]
-        if missing:
-            raise InputError(f"'{path}' lacks {', '.join(missing)}; it has {', '.join(sorted(file.files))}; do: choose"
-                             " another split, or add the arrays")  # fmt: skip
-        images, masks = file[f"x_{split}"], file[f"y_{split}"]
-        names = [str(name) for name in file["class_names"]] if "class_names" in file.files else []
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in (f"x_{split}", f"y_{split}") if name not in file.files]
+            if missing:
+                raise InputError(f"'{path}' lacks {', '.join(missing)}; it has {', '.join(sorted(file.files))}; do:"
+                                 " choose another split, or add the arrays")  # fmt: skip
+            images, masks = file[f"x_{split}"], file[f"y_{split}"]
+            names = [str(name) for name in file["class_names"]] if "class_names" in file.files else []
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        raise InputError(f"'{path}' cannot be read ({error}); do: write it again with numpy.savez") from error
     if ignore is not None and ignore < len(names):
         names = names[:ignore]  # what is ignored is the last of the names
     return scenes_of_arrays(images, masks, num_classes=num_classes, ignore=ignore, class_names=names, source=source)

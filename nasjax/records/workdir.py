@@ -55,7 +55,7 @@ def claim_workdir(
             finally:
                 with contextlib.suppress(OSError):
                     temporary.unlink()
-        text = target.read_text()
+        text = target.read_bytes()
     except OSError as error:
         raise InputError(f"Cannot use {directory} as a working directory: {error.strerror}. Name a directory that you"
                          " may write to.") from None
@@ -63,7 +63,7 @@ def claim_workdir(
         old = json.loads(text)
         if not isinstance(old, dict):
             raise ValueError
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{target} is damaged or not written by nasjax. Remove it to claim the directory again, or"
                          " use another --workdir.") from None
     skipped = set(ignore)
