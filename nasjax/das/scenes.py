@@ -300,7 +300,9 @@ def _picture(path: pathlib.Path, mode: str | None) -> np.ndarray:
     try:
         with Image.open(_existing(path)) as image:
             return np.asarray(image.convert(mode) if mode else image)
-    except OSError as error:
+    except InputError:
+        raise
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         raise InputError(f"'{path}' cannot be read ({error}); do: write it again or leave it out") from error
 
 

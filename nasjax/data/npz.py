@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import struct
 import zipfile
 import zlib
 
@@ -11,10 +12,9 @@ import numpy as np
 from nasjax.data import checks
 from nasjax.types import InputError
 
-
-# What numpy and zipfile raise for a damaged file; one byte may ask for a password, a packer or all memory.
+# What numpy, zipfile and Pillow raise for a damaged file; one byte may ask for a password, a packer or all memory.
 UNREADABLE = (ValueError, OSError, EOFError, LookupError, RuntimeError, MemoryError, OverflowError, TypeError,
-              SyntaxError, zipfile.BadZipFile, zlib.error)  # fmt: skip
+              SyntaxError, struct.error, zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
 def find(argument: str) -> pathlib.Path:

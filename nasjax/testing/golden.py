@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from nasjax.data.npz import UNREADABLE
 from nasjax.proxies import registry
 from nasjax.proxies.base import Facts, Proxy
 from nasjax.proxies.lswag import LswagConfig, from_config
@@ -163,9 +164,12 @@ def image_batches(
     path = path / name if path.is_dir() else path
     if not path.is_file():
         raise InputError(f"{path}: no such file; give {name}, or its folder, by --data.")
-    with np.load(path) as file:
-        prefix = "x_train" if "x_train" in file.files else "x"
-        x, y = (file[prefix.replace("x", letter, 1)][: 2 * size] for letter in "xy")
+    try:
+        with np.load(path) as file:
+            prefix = "x_train" if "x_train" in file.files else "x"
+            x, y = (file[prefix.replace("x", letter, 1)][: 2 * size] for letter in "xy")
+    except UNREADABLE as error:
+        raise InputError(f"{path} cannot be read ({error}); do: get it again.") from error
     x = ((x.astype(np.float32) / np.float32(255)) - mean) / std
     return x.astype(dtype).reshape(2, size, *x.shape[1:]), y.astype(np.int32).reshape(2, size)
 
