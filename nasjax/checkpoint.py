@@ -82,11 +82,11 @@ class Checkpoints:
             alone = ocp.options.MultiprocessingOptions(
                 primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process{process}"
             )
-            options = ocp.CheckpointManagerOptions(
-                max_to_keep=keep, enable_async_checkpointing=False, create=False, read_only=read_only,
-                multiprocessing_options=alone,
-            )
             with _quiet():
+                options = ocp.CheckpointManagerOptions(
+                    max_to_keep=keep, enable_async_checkpointing=False, create=False, read_only=read_only,
+                    multiprocessing_options=alone,
+                )
                 self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def __enter__(self) -> Self:
