@@ -22,7 +22,8 @@ from nasjax.locking import Lock
 from nasjax.types import InputError, PyTree
 
 _log = logging.getLogger(__name__)
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+# What orbax and JSON of another form raise; InputError is a ValueError.
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 
 
 class Saved(NamedTuple):
