@@ -97,7 +97,7 @@ def _sections(found: Sequence[Any], images: np.ndarray) -> list[report.Section]:
     sections = [report.Section("The frames", [frames]), report.Section("The cell", [chosen, alphas])]
     if first.events:
         rows = [_event(event, cell) for event in first.events]
-        table = report.Table(("epoch", "subject", "decision", "accuracy without it", "of the others"), rows,
+        table = report.Table(("epoch", "subject", "decision", "accuracy without it", "all that were tried"), rows,
                              "Choices by perturbation, in order", 3)  # fmt: skip
         sections.append(report.Section("The choices", [table]))
     if len(found) > 1:
