@@ -26,7 +26,7 @@ from .texts import NONSENSE, VALUES, slips
 
 SPACE = nasjax.get_space("nasbench201")
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
-GENOTYPE = Genotype((Gene(0, 0, "rotate", 4.0), Gene(1, 2, "zoom", -0.1)), das.DASConfig(num_frames=4)).to_json()
+GENOTYPE = Genotype((Gene(0, 0, "rotate", 4.0), Gene(1, 2, "translate_y", -0.1)), das.DASConfig(num_frames=4)).to_json()
 SELECTION = {"format": "nasjax.selection", "version": 1, "proxies": ["nwot", "zen"], "signs": [1, -1],
              "aggregation": "ranksum", "space": "nasbench201", "source": "t", "reasons": {"a": 1}}  # fmt: skip
 
@@ -159,7 +159,7 @@ def test_genotypes(data):
     """What a genotype is made of comes back; parts of it changed are refused or come back, too."""
     config = das.DASConfig(num_frames=data.draw(st.integers(1, 9)), num_nodes=2)
     edges = data.draw(st.lists(st.sampled_from(config.edges), min_size=1, max_size=5, unique=True))
-    genes = tuple(Gene(*edge, data.draw(st.sampled_from(config.names)), data.draw(st.floats(-4, 4))) for edge in edges)
+    genes = tuple(Gene(*edge, data.draw(st.sampled_from(config.names)), data.draw(st.floats(0.125, 4))) for edge in edges)
     made = Genotype(genes, config)
     assert Genotype.from_json(made.to_json()) == made
     content = json.loads(made.to_json())
