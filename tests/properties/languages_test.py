@@ -159,7 +159,8 @@ def test_genotypes(data):
     """What a genotype is made of comes back; parts of it changed are refused or come back, too."""
     config = das.DASConfig(num_frames=data.draw(st.integers(1, 9)), num_nodes=2)
     edges = data.draw(st.lists(st.sampled_from(config.edges), min_size=1, max_size=5, unique=True))
-    genes = tuple(Gene(*edge, data.draw(st.sampled_from(config.names)), data.draw(st.floats(0.125, 4))) for edge in edges)
+    names, magnitudes = st.sampled_from(config.names), st.floats(0.125, 4)
+    genes = tuple(Gene(*edge, data.draw(names), data.draw(magnitudes)) for edge in edges)
     made = Genotype(genes, config)
     assert Genotype.from_json(made.to_json()) == made
     content = json.loads(made.to_json())
