@@ -26,7 +26,8 @@ from .texts import NONSENSE, VALUES, slips
 
 SPACE = nasjax.get_space("nasbench201")
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
-GENOTYPE = Genotype((Gene(0, 0, "rotate", 4.0), Gene(1, 2, "translate_y", -0.1)), das.DASConfig(num_frames=4, num_nodes=2)).to_json()
+GENES = (Gene(0, 0, "rotate", 4.0), Gene(1, 2, "translate_y", -0.1))
+GENOTYPE = Genotype(GENES, das.DASConfig(num_frames=4, num_nodes=2)).to_json()
 SELECTION = {"format": "nasjax.selection", "version": 1, "proxies": ["nwot", "zen"], "signs": [1, -1],
              "aggregation": "ranksum", "space": "nasbench201", "source": "t", "reasons": {"a": 1}}  # fmt: skip
 
