@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from nasjax.spaces.checks import shown
 from nasjax.types import InputError
 
+_LONGEST = 100  # characters of a value in a message
 FORMS = "random:N, all, file:PATH, or architectures separated by ';'"
 _DRAW = 1024  # architectures of one draw from a space too large to list
 
@@ -55,7 +55,8 @@ def _random(key: jax.Array, space: Any, count: str) -> list[str]:
     """N distinct architectures; a smaller N gives the first of them."""
     wanted = whole_number(count)
     if wanted < 1:
-        raise InputError(f"--archs=random:{shown(count)}: the count must be a whole number of at least 1, as in"
+        given = count if len(count) <= _LONGEST else f"{count[:_LONGEST]}..."
+        raise InputError(f"--archs=random:{given}: the count must be a whole number of at least 1, as in"
                          " random:64.")
     if hasattr(space, "all"):
         population = _all(space)
