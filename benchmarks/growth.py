@@ -14,12 +14,11 @@ import json
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 from typing import Any
 
-from benchmarks import memory, torch_process
+from benchmarks import child_process, memory
 
 PARTS: dict[str, tuple[int, ...]] = {
     "population": (1, 2, 4, 8, 16, 32),
@@ -93,16 +92,12 @@ def measure(args: argparse.Namespace, part: str, value: int) -> dict[str, Any]:
     given = {name: getattr(args, name) for name in names} | {part: value}
     if part == "devices":  # so that every device has as many architectures as before
         given["population"] = args.population * value
-    env = {name: text for name, text in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    env = {}
     if args.virtual:
-        flags = f"{env.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={args.virtual}"
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={args.virtual}"
         env["XLA_FLAGS"] = flags.strip()
-    command = [sys.executable, "-m", "benchmarks.growth", "--child", *(f"--{n}={v}" for n, v in given.items())]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=torch_process.ROOT, env=env, check=False)
-    if done.returncode:
-        raise SystemExit(f"{part}={value}: the process failed:\n{done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    options = ["--child", *(f"--{n}={v}" for n, v in given.items())]
+    return child_process.run("benchmarks.growth", options, what=f"{part}={value}", env=env)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import memory, torch_process
+from benchmarks import child_process, memory, torch_process
 
 # Name -> space, options. Sizes are what two cores can bear; those of the benchmarks' own networks are ":full".
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -253,13 +252,9 @@ def in_process(args: argparse.Namespace, space: str, what: str) -> dict[str, Any
     """Result of a child process."""
     names = ("archs", "batch_size", "repeats", "image_size", "programs", "proxies", "seed")
     options = [f"--{n}={getattr(args, n)}" for n in names] + [f"--options={json.dumps(args.options)}"]
-    command = [sys.executable, "-m", "benchmarks.space_speed", space, f"--child={what}", *options]
-    cold = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=torch_process.ROOT, env=cold, check=False)
-    if done.returncode:
-        raise SystemExit(f"{space}, {what}: the process failed:\n{done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return child_process.run(
+        "benchmarks.space_speed", [space, f"--child={what}", *options], what=f"{space}, {what}"
+    )
 
 
 def measure(args: argparse.Namespace, name: str) -> dict[str, Any]:

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import time
 from typing import Any
 
 import numpy as np
 
-from benchmarks import torch_process
+from benchmarks import child_process
 
 # Name -> space, options, images a batch.
 SETTINGS: dict[str, tuple[str, dict[str, Any], int]] = {
@@ -108,13 +106,9 @@ def in_process(args: argparse.Namespace, part: str, precision: str) -> dict[str,
     """Runs a child."""
     names = ("cells", "vits", "batch_size", "image_size", "proxies", "batching", "chunk", "again")
     options = [*(f"--{n}={getattr(args, n)}" for n in names), f"--options={json.dumps(args.options)}"]
-    command = [sys.executable, "-m", "benchmarks.whole", part, f"--child={precision}", *options]
-    env = {name: text for name, text in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=torch_process.ROOT, env=env, check=False)
-    if done.returncode:
-        raise SystemExit(f"{part}, {precision}: the process failed:\n{done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return child_process.run(
+        "benchmarks.whole", [part, f"--child={precision}", *options], what=f"{part}, {precision}"
+    )
 
 
 def agreement(runs: dict[str, dict[str, Any]]) -> dict[str, float]:
