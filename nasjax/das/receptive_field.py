@@ -22,7 +22,8 @@ class Field(NamedTuple):
 
     Attributes:
       map: float64 [height, width], mean over images of the sum over channels of abs(dy / dx).
-      centre: row and column that the unit stands over, in pixels.
+      centre: row and column that the unit stands over, in pixels: its number times the stride, since the networks here
+        pad both sides alike.
       area: pixels with more than one per cent of the peak.
       radius50: distance from the centre, in pixels, within which half of the sum lies.
       radius90: likewise nine tenths.
@@ -82,7 +83,8 @@ def receptive_field(
         total += np.asarray(gradient(images[start : start + batch_size], variables), np.float64)
     rows, columns = feature_shape[0][1:3]
     height, width = images.shape[1:3]
-    centre = ((rows // 2 + 0.5) * height / rows - 0.5, (columns // 2 + 0.5) * width / columns - 0.5)
+    # Layers that are padded alike on both sides put unit i at pixel i times the stride.
+    centre = (float(rows // 2 * round(height / rows)), float(columns // 2 * round(width / columns)))
     return field_of(total / len(images), centre, images=len(images))
 
 

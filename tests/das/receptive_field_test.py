@@ -65,6 +65,22 @@ def test_larger_kernels_see_more():
     assert area(3) == 49 and area(5) == 81  # 7x7; 11x11 cut by the image
 
 
+@pytest.mark.parametrize("size", [32, 33])
+def test_the_field_lies_about_its_centre(size):
+    """Behind two strides, with kernels of one sign, the field is its own mirror image about the centre."""
+    images = jnp.ones((1, size, size, 3))
+    network = networks.resnet(18, stages=(1, 1, 1), width=4, stem="cifar", num_classes=2, temporal="none")
+    found = jax.jit(network.init)(jax.random.key(0), images[:, None])
+    ones = jax.tree.map(jnp.abs, found["params"])
+    same = jax.tree.map(lambda x: jnp.full_like(x, x.mean()), ones)
+    field = receptive_field(network, Variables(same, found["batch_stats"]), images, VideoMaker())
+    row, column = (int(place) for place in field.centre)
+    assert (row, column) == field.centre == (16, 16)
+    around = field.map[row - 15 : row + 16, column - 15 : column + 16]
+    np.testing.assert_allclose(around, around[::-1, ::-1], rtol=1e-3)
+    assert around[15, 15] >= 0.99 * field.map.max()
+
+
 def test_radii_of_a_known_map():
     map = np.zeros((5, 5))
     map[2, 2], map[2, 3], map[0, 2], map[4, 4] = 50, 35, 5, 10
