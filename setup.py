@@ -41,6 +41,7 @@ setup(
         "tpu": ["jax[tpu]>=0.10"],
         "test": [
             "ipykernel>=6.29",
+            "ipython>=8.20",
             "jupytext>=1.16",
             "mypy>=1.15",
             "nbclient>=0.10",
@@ -50,7 +51,7 @@ setup(
             "ruff>=0.11",
             "scikit-learn>=1.5",
         ],
-        "notebooks": ["ipykernel>=6.29", "jupyterlab>=4.3", "jupytext>=1.16"],
+        "notebooks": ["ipykernel>=6.29", "ipython>=8.20", "jupyterlab>=4.3", "jupytext>=1.16"],
         "docs": ["furo>=2024.8", "myst-parser>=4.0", "sphinx>=8.1"],
         "benchmark": ["scikit-learn>=1.5", "torch>=2.6"],
     },
