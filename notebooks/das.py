@@ -107,7 +107,7 @@ notebook.show(figures.alpha_figure(found))
 # What the network sees: an image a row, its frames from left to right.
 
 # %%
-videos = das.apply_cell(found.genotype, halves.valid_images[:4])
+videos = das.apply_cell(found.genotype, jax.numpy.asarray(halves.valid_images[:4]))
 notebook.show(figures.frames_figure(videos * np.array(images.std) + np.array(images.mean), cell.levels))
 
 # %% [markdown]

@@ -120,7 +120,7 @@ def test_files_that_are_not_what_they_say(tmp_path):
 def test_unknown_names():
     with pytest.raises(InputError, match="did you mean 'nasbench201'"):
         tables.load("nasbench101")
-    with pytest.raises(InputError, match="allowed: nasbench201, or a file"):
+    with pytest.raises(InputError, match="allowed: nasbench201, nasbench201_robustness, or a file"):
         tables.load("zzz")
 
 
