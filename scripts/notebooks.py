@@ -60,7 +60,8 @@ def run(out: pathlib.Path, names: list[str]) -> None:
       names: which; all by default.
     """
     out.mkdir(parents=True, exist_ok=True)
-    times = {}
+    report = out / "times.json"
+    times = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
     for name in names or [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))]:
         notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
         folder = out / name
@@ -78,7 +79,7 @@ def run(out: pathlib.Path, names: list[str]) -> None:
             nbformat.write(notebook, out / f"{name}.ipynb")
             figures = save_figures(notebook, folder)
         print(f"{name}: {times[name]['seconds']:.0f} s, {busy:.0f} s of processor time, {figures} figures", flush=True)
-        (out / "times.json").write_text(json.dumps(times, indent=1) + "\n", encoding="utf-8")
+        report.write_text(json.dumps(times, indent=1) + "\n", encoding="utf-8")
 
 
 def save_figures(notebook: nbformat.NotebookNode, folder: pathlib.Path) -> int:
