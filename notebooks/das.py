@@ -86,7 +86,7 @@ print(f"{len(cell.edges)} edges, operations {', '.join(cell.names)}, levels {cel
 # one: that whose removal hurts most stays. All devices share every batch, so its size is a multiple of their number.
 
 # %%
-tiny = {"width": 4, "stages": (1,)}
+tiny = {"width": 8, "stages": (1,)}
 network = das.linen_network(das.resnet(10, num_classes=10, stem="cifar", temporal="tsm" if SMOKE else "gsf",
                                        **(tiny if SMOKE else {"width": 8})))  # fmt: skip
 config = das.SearchConfig(epochs=1 if SMOKE else 3, interval=1, batch_size=8 if SMOKE else 32)
