@@ -73,7 +73,7 @@ print(notebook.about())
 
 # %%
 size = 8 if SMOKE else 32
-images = nasjax.data.load_dataset("photos", image_size=size, num_images=32 if SMOKE else 200)
+images = nasjax.data.load_dataset("photos", image_size=size, num_images=32 if SMOKE else 160)
 halves = das.SearchData.of(jax.random.key(0), images)
 shape = {"num_frames": 2, "num_nodes": 1, "num_inputs": 1} if SMOKE else {"num_frames": 4, "num_nodes": 2}
 cell = das.preset("geometric5", **shape, mean=images.mean, std=images.std)
@@ -89,7 +89,7 @@ print(f"{len(cell.edges)} edges, operations {', '.join(cell.names)}, levels {cel
 tiny = {"width": 8, "stages": (1,)}
 network = das.linen_network(das.resnet(10, num_classes=10, stem="cifar", temporal="tsm" if SMOKE else "gsf",
                                        **(tiny if SMOKE else {"width": 8})))  # fmt: skip
-config = das.SearchConfig(epochs=1 if SMOKE else 3, interval=1, batch_size=8 if SMOKE else 32)
+config = das.SearchConfig(epochs=1 if SMOKE else 2, interval=1, batch_size=8 if SMOKE else 40)
 with notebook.progress("Searching") as shown:
     found = das.search(cell, halves, network, key=jax.random.key(1), config=config, devices=None, progress=shown)
 print(found.genotype)
@@ -142,7 +142,7 @@ notebook.show(train_figures.curves_figure({name: t.fitted.history for name, t in
 # 90 % of the sum.
 
 # %%
-pictures = test.images(np.arange(8 if SMOKE else 100))
+pictures = test.images(np.arange(8 if SMOKE else 60))
 fields = {name: t.field(pictures) for name, t in trained.items()}
 notebook.show(train_figures.field_figure(fields))
 

@@ -20,7 +20,7 @@
 # the cells reach after 200 epochs of training.
 #
 # **What to expect.** (to be measured) A correlation of 1 would mean that the proxy puts all cells in the order of
-# their true accuracies, 0 that it knows nothing. With 48 cells the intervals are wide: two proxies whose intervals
+# their true accuracies, 0 that it knows nothing. With 100 cells the intervals are wide: two proxies whose intervals
 # overlap are not told apart. The number of parameters is no bad proxy itself, and what another one adds to it is the
 # question.
 
@@ -66,15 +66,16 @@ print(notebook.about())
 # ## The space, the images, the cells
 #
 # The search space is one object for all 15,625 cells; an architecture is six integers. The images are built in;
-# `npz:FILE` and `folder:DIR` read your own. The table holds 12,134 cells of known accuracy.
+# `npz:FILE` and `folder:DIR` read your own. The table holds 12,134 cells of known accuracy. The networks have one cell
+# a stage here, so that a CPU will do; those that were trained have five.
 
 # %%
-size = {"channels": 4, "cells": 1, "image_size": 16} if SMOKE else {"channels": 16, "cells": 5}
-batches = nasjax.data.load("photos", batch_size=8 if SMOKE else 64, image_size=size.get("image_size"))
+size = {"channels": 4, "cells": 1, "image_size": 8} if SMOKE else {"channels": 16, "cells": 1, "image_size": 32}
+batches = nasjax.data.load("photos", batch_size=8 if SMOKE else 32, image_size=size["image_size"])
 space = nasjax.get_space("nasbench201", num_classes=batches.num_classes, **size)
 
 known = nasjax.data.tables.load("nasbench201")
-sample = known.sample(8 if SMOKE else 48, random_state=0)
+sample = known.sample(8 if SMOKE else 100, random_state=0)
 archs = space.decode(list(sample["arch"]))
 print(batches)
 print(archs.shape, "e.g.", space.encode(archs[:1])[0])
@@ -114,6 +115,7 @@ notebook.show(found.figure())
 # %% [markdown]
 # ## Scale up
 #
+# - The networks that were trained: `cells=5`, and batches of 64.
 # - All cells: `archs = space.all()`, with a store that survives a crash: `nasjax.score(...,
 #   store=nasjax.records.Store.open("runs/all"))`; or `python -m launch.score --archs=all --workdir=runs/all`. The same
 #   call goes on where it was stopped.

@@ -120,7 +120,7 @@ print(f"parameters: {min(sizes):,} to {max(sizes):,}; searched: {low:,.0f} to {h
 selection = choice.selection(space=published.space, source=published.name)
 selection.save("selection.json")
 objective = search.ProxyObjective.of_selection("selection.json", batches, key=key)
-plan = {"budget": 100, "population": 20, "parents": 5, "mutations": 10, "crossovers": 10}
+plan = {"budget": 60, "population": 20, "parents": 5, "mutations": 10, "crossovers": 10}
 if SMOKE:
     plan = {"budget": 6, "population": 3, "parents": 2, "mutations": 2, "crossovers": 1}
 with notebook.progress("Searching") as shown:
