@@ -20,9 +20,10 @@
 # network with temporal shifts sees more of it. Here: the cell, a search on built-in photographs, the frames that it
 # chose, training beside two baselines, and the receptive fields.
 #
-# **What to expect.** (to be measured) The task is small and easy on purpose: 32x32 crops of ten photographs.
-# Accuracies of a few epochs on it show that everything runs, and not which method is better; `docs/results.md` has
-# longer comparisons.
+# **What to expect.** The full notebook is sized for a few minutes on a CPU; it was not timed yet. The small form that
+# the tests run took 15 s of processor time on one core of a busy Xeon, compilation included. No accelerator was timed.
+# The task is small and easy on purpose: 32x32 crops of ten photographs. Accuracies of a few epochs on it show that
+# everything runs, and not which method is better; `docs/results.md` has longer comparisons.
 
 # %% [markdown]
 # ## Install
@@ -134,7 +135,8 @@ for variant in ("das", "2d") if SMOKE else ("das", "identity", "2d"):
 notebook.show(train_figures.curves_figure({name: t.fitted.history for name, t in trained.items()}, measure="accuracy"))
 
 # %% [markdown]
-# (to be measured)
+# `identity` tells what copies of the image and the temporal modules bring by themselves; without it a gain could not
+# be credited to the frames.
 #
 # ## Receptive fields
 #
@@ -147,7 +149,8 @@ fields = {name: t.field(pictures) for name, t in trained.items()}
 notebook.show(train_figures.field_figure(fields))
 
 # %% [markdown]
-# (to be measured)
+# The field of `das` is taken with respect to the image, so it includes what the transformations bring in from
+# elsewhere.
 #
 # ## Scale up
 #
