@@ -149,8 +149,8 @@ rank = [int((known["cifar10_test"] > value).sum()) + 1 if value == value else No
 pd.DataFrame({"score": found.scores[found.top(10)], "cifar10_test": truth, "rank of 12,134": rank})
 
 # %% [markdown]
-# Cells without a number are not in the built-in table. The search may return cells that it was trained on; they were
-# among the 78.
+# Cells without a number are not in the built-in table. Some of what it returns may be among the 78 cells of the
+# training.
 #
 # ## Scale up
 #
