@@ -40,7 +40,7 @@ def show(figure: Figure) -> None:
     """
     from IPython.display import Image, display
 
-    display(Image(report.png(figure), width=round(figure.get_size_inches()[0] * _INCH)))  # type: ignore[no-untyped-call]
+    display(Image(report.png(figure), width=round(figure.get_size_inches()[0] * _INCH)))
 
 
 @contextlib.contextmanager

@@ -130,6 +130,7 @@ def apply_nnx(weights, images):
     return nnx.merge(graphdef, weights, rest, copy=True)(images)
 
 
+# %%
 with notebook.progress("Scoring"):
     result = nasjax.score_model(apply_nnx, weights, batches, proxies, name="nnx")
 result.table()
