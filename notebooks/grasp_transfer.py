@@ -19,10 +19,10 @@
 # A graph network learns from 78 trained cells of NAS-Bench-201 on CIFAR-10 and ranks all others. Does its order still
 # hold on CIFAR-100, on ImageNet16-120, on images under attack? Then it guides a search. All accuracies are built in.
 #
-# **What to expect.** The full notebook is sized for a few minutes on a CPU; it was not timed yet. The small form that
-# the tests run took 7 s of processor time on one core of a busy Xeon, compilation included. No accelerator was timed.
-# Kendall's tau is 1 for the same order, 0 for none: tau = .7 means that 85 % of all pairs are in the right order. The
-# *ceiling* of a transfer is what the true accuracies of the source would reach as a predictor of the target.
+# **What to expect.** It took 52 s of processor time on one core of a busy Xeon, compilation included. No accelerator
+# was timed. Kendall's tau is 1 for the same order, 0 for none: tau = .7 means that 85 % of all pairs are in the right
+# order. The *ceiling* of a transfer is what the true accuracies of the source would reach as a predictor of the
+# target.
 
 # %% [markdown]
 # ## Install
@@ -101,8 +101,9 @@ notebook.show(figures.prediction_figure(scores, truth, target="cifar10_test", ta
 
 # %% [markdown]
 # `precision@10`: the share of the ten best that is among the predicted ten. `regret@10`: points of accuracy lost if
-# the ten best predicted are trained and the best is kept. `N@10`: its true rank. With 469 cells in place of 78 the
-# predictor is much better: `docs/results.md` has the table.
+# the ten best predicted are trained and the best is kept. `N@10`: its true rank. When this was written, tau was .731
+# on 4,772 unseen cells, regret@10 .157 points, N@10 9. With proxies as features and with more cells it gets better:
+# `docs/results.md` has the table.
 #
 # The favourites among the unseen cells, with the disagreement of the five networks:
 
@@ -128,8 +129,9 @@ with notebook.progress("Training") as shown:
 notebook.show(matrix.figure())
 
 # %% [markdown]
-# The ceiling of an attack is low: the order on clean images says little about the order under attack, so no predictor
-# of clean accuracy can transfer well there.
+# When this was written, a predictor of CIFAR-10 reached .714 on CIFAR-10, .699 on CIFAR-100, .661 on ImageNet16-120,
+# .544 under FGSM and .154 under PGD (two splits). The ceiling of PGD, .189, says that the order on clean images tells
+# little about the order under this attack: a perfect predictor of clean accuracy would do no better.
 #
 # A few labels of the target help: `transfer_matrix(..., finetune=20)` reads 20 of them after training on the source.
 #
@@ -149,8 +151,9 @@ rank = [int((known["cifar10_test"] > value).sum()) + 1 if value == value else No
 pd.DataFrame({"score": found.scores[found.top(10)], "cifar10_test": truth, "rank of 12,134": rank})
 
 # %% [markdown]
-# Cells without a number are not in the built-in table. Some of what it returns may be among the 78 cells of the
-# training.
+# Cells without a number are not in the built-in table. When this was written, the favourite had rank 11 of 12,134, and
+# the worst of the seven that the table knows rank 408. Some of what the search returns may be among the 78 cells of
+# the training.
 #
 # ## Scale up
 #
