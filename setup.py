@@ -42,6 +42,7 @@ setup(
         "test": [
             "hypothesis>=6.130",
             "ipykernel>=6.29",
+            "ipython>=8.20",
             "jupytext>=1.16",
             "mypy>=1.15",
             "nbclient>=0.10",
@@ -51,7 +52,7 @@ setup(
             "ruff>=0.11",
             "scikit-learn>=1.5",
         ],
-        "notebooks": ["ipykernel>=6.29", "jupyterlab>=4.3", "jupytext>=1.16"],
+        "notebooks": ["ipykernel>=6.29", "ipython>=8.20", "jupyterlab>=4.3", "jupytext>=1.16"],
         "docs": ["furo>=2024.8", "myst-parser>=4.0", "sphinx>=8.1"],
         "benchmark": ["scikit-learn>=1.5", "torch>=2.6"],
     },

@@ -8,13 +8,18 @@ import os
 import pathlib
 import zlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from nasjax import metrics
 from nasjax.data import tables
+from nasjax.figures import Panel, Theme, rank_grid, scatter_grid
 from nasjax.types import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCORES_FILE = "scores.csv"
 FEWEST = 3  # with two architectures every correlation is 1 or -1
@@ -78,6 +83,42 @@ class Correlations:
           Two float64 arrays [count], finite.
         """
         return _pair(self.joined, proxy, target)
+
+    def panels(self, target: str) -> list[Panel]:
+        """What ``nasjax.figures.scatter_grid`` and ``rank_grid`` draw.
+
+        Args:
+          target: name of the accuracy.
+
+        Returns:
+          A panel a proxy, best first.
+        """
+        found = []
+        for proxy in self.proxies:
+            row = self.row(proxy, target)
+            found.append(Panel(proxy, *self.pair(proxy, target), row["spearman"], row["kendall"],
+                               (row["low"], row["high"])))  # fmt: skip
+        return found
+
+    def figure(self, *, target: str = "", ranks: bool = False, theme: Theme = "light") -> Figure:
+        """Draws accuracy over score, a proxy a panel.
+
+        Args:
+          target: name of the accuracy; the first by default.
+          ranks: draw ranks in place of values.
+          theme: colours.
+
+        Returns:
+          The figure.
+
+        Raises:
+          InputError: there is no such accuracy.
+        """
+        chosen = target or self.targets[0]
+        if chosen not in self.targets:
+            raise InputError(f"target={target!r}; allowed: {', '.join(self.targets)}; do: choose one of them")
+        grid = rank_grid if ranks else scatter_grid
+        return grid(self.panels(chosen), target=chosen, top=self.top, theme=theme)
 
 
 def correlate(

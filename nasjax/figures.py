@@ -268,6 +268,10 @@ READABLE: Mapping[str, str] = {
     "cifar10_test": "CIFAR-10 test accuracy",
     "cifar100_test": "CIFAR-100 test accuracy",
     "imagenet16_test": "ImageNet16-120 test accuracy",
+    "fgsm_1": "CIFAR-10, FGSM test accuracy",
+    "pgd_1": "CIFAR-10, PGD test accuracy",
+    "apgd_1": "CIFAR-10, APGD test accuracy",
+    "square_1": "CIFAR-10, Square test accuracy",
 }
 
 

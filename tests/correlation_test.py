@@ -138,3 +138,16 @@ def test_result_is_frozen(scores, table):
     found = correlation.correlate(scores, table, num_bootstrap=0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.missing = 3
+
+
+def test_the_figure_has_a_panel_a_proxy_and_the_numbers_of_the_table(scores, table):
+    found = correlation.correlate(scores.drop(columns="constant"), table, num_bootstrap=20)
+    panels = found.panels("hard")
+    assert [panel.proxy for panel in panels] == found.proxies
+    assert panels[0].rho == found.row(panels[0].proxy, "hard")["spearman"]
+    first, ranks = found.figure(), found.figure(target="hard", ranks=True)
+    assert len(first.axes) == len(ranks.axes) == 3
+    assert "easy" in [text.get_text() for text in first.texts]
+    assert "rank by hard" in [text.get_text() for text in ranks.texts]
+    with pytest.raises(InputError, match="target='harder'; allowed: easy, hard"):
+        found.figure(target="harder")

@@ -36,12 +36,14 @@ LAYERS = {
     "figures": 1,
     "figure_style": 0,
     "correlation": 6,
+    "notebook": 6,
     "cli": 7,
     "testing": 7,
     "": 8,  # nasjax/__init__.py itself
 }
 TOP = 7  # from here on, `import nasjax` as a whole is allowed
 DISTRIBUTION = {
+    "IPython": "ipython",
     "PIL": "pillow",
     "absl": "absl-py",
     "orbax": "orbax-checkpoint",

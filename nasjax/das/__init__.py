@@ -34,6 +34,8 @@ from nasjax.das.temporal import GSM as GSM
 from nasjax.das.temporal import TemporalConfig as TemporalConfig
 from nasjax.das.temporal import temporal_shift as temporal_shift
 from nasjax.das.train import DASTrainConfig as DASTrainConfig
+from nasjax.das.train import Trained as Trained
+from nasjax.das.train import recipe as recipe
 from nasjax.das.train import train as train
 from nasjax.das.variants import VARIANTS as VARIANTS
 from nasjax.das.videos import VideoMaker as VideoMaker

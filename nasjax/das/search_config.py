@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from nasjax.data.dataset import Dataset
+from nasjax.data.images import normalise
 from nasjax.hashing import array_fingerprint
 from nasjax.types import Array, InputError, PyTree
 
@@ -148,6 +150,27 @@ class SearchData:
         if self.train_images.shape[1:] != self.valid_images.shape[1:]:
             raise InputError(f"images of the halves have shapes {self.train_images.shape[1:]} and "
                              f"{self.valid_images.shape[1:]}; do: resize one")  # fmt: skip
+
+    @classmethod
+    def of(cls, key: jax.Array, dataset: Dataset, *, train_portion: float = 0.5) -> SearchData:
+        """All images of a data set, normalised by its own mean and deviation and split at random.
+
+        Args:
+          key: typed key of the split.
+          dataset: images with classes, see `nasjax.data.load_dataset`; they are held in memory.
+          train_portion: share of the images that train the weights.
+
+        Returns:
+          The two parts.
+
+        Raises:
+          InputError: targets that are no classes, or a part would be empty.
+        """
+        if dataset.kind != "class":
+            raise InputError(f"'{dataset.source}' has targets that are no classes; do: choose a source with classes")
+        every = np.arange(len(dataset))
+        images = normalise(dataset.images(every), dataset.mean, dataset.std, np.dtype(np.float32))
+        return split_halves(key, images, dataset.labels, num_classes=dataset.num_classes, train_portion=train_portion)
 
     @property
     def fingerprint(self) -> str:

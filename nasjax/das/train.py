@@ -14,6 +14,7 @@ from nasjax.checkpoint import Checkpoints
 from nasjax.das import networks
 from nasjax.das.genotype import Genotype
 from nasjax.das.loop import Fitted, Progress, Task, fit
+from nasjax.das.receptive_field import Field, receptive_field
 from nasjax.das.temporal import TemporalConfig
 from nasjax.das.variants import Variant, make_variant
 from nasjax.data import stream
@@ -112,6 +113,22 @@ class Trained(NamedTuple):
         own = {"params": self.fitted.variables.params, "batch_stats": self.fitted.variables.stats}
         network: Any = self.network
         return network.apply(own, self.variant.maker(prepare(images, self.augment)))
+
+    def field(self, images: Array, **options: Any) -> Field:
+        """The effective receptive field of the trained network, through its cell.
+
+        Args:
+          images: uint8 [n, height, width, channels]; 100 or more are usual.
+          **options: ``stage`` and ``batch_size`` of ``nasjax.das.receptive_field``.
+
+        Returns:
+          The field.
+
+        Raises:
+          InputError: see ``nasjax.das.receptive_field``.
+        """
+        ready = prepare(jnp.asarray(images), self.augment)
+        return receptive_field(self.network, self.fitted.variables, ready, self.variant.maker, **options)
 
 
 def train(

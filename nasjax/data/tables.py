@@ -16,7 +16,7 @@ from nasjax.types import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-BUILTIN = ("nasbench201",)
+BUILTIN = ("nasbench201", "nasbench201_robustness")
 # Codes with leading zeros, which would be lost as numbers.
 _TEXT_COLUMNS = {"arch": "str", "adjacency_rowmajor": "str"}
 
@@ -27,6 +27,9 @@ def load(name_or_path: str | os.PathLike, *, key: str = "arch") -> pd.DataFrame:
     Built in: ``nasbench201``, 12,134 of the 15,625 cells of NAS-Bench-201 with columns ``arch`` (official
     string), ``arch_index`` (official), ``iso_group`` (cells that compute the same function share it) and
     ``cifar10_test``, ``cifar100_test``, ``imagenet16_test`` (percent, after 200 epochs, mean over runs).
+    ``nasbench201_robustness``, the same cells with ``arch``, ``arch_index``, ``iso_group`` and their accuracies in
+    percent on CIFAR-10 test images attacked with an L-infinity distance of 1/255: ``fgsm_1``, ``pgd_1``, ``apgd_1``,
+    ``square_1``.
 
     Args:
       name_or_path: a built-in name, or a .csv or .csv.gz file (relative paths are also looked for below
@@ -35,6 +38,9 @@ def load(name_or_path: str | os.PathLike, *, key: str = "arch") -> pd.DataFrame:
 
     Returns:
       A fresh table; ``arch`` is text.
+
+    References:
+      Dong and Yang, NAS-Bench-201, ICLR 2020; Jung et al., Neural Architecture Design and Robustness, ICLR 2023.
 
     Raises:
       InputError: if there is no such table, it cannot be read, has no row or no such column, or an
@@ -104,7 +110,10 @@ def _builtin(name: str) -> pd.DataFrame:
 
     asset = importlib.resources.files("nasjax.data") / "assets" / f"{name}.csv.gz"
     with asset.open("rb") as file:
-        return pd.read_csv(file, compression="gzip", dtype=_TEXT_COLUMNS)
+        table = pd.read_csv(file, compression="gzip", dtype=_TEXT_COLUMNS)
+    if "arch" in table.columns:
+        return table
+    return pd.concat([_builtin("nasbench201")[["arch", "arch_index", "iso_group"]], table], axis=1)  # the same rows
 
 
 def _check(table: pd.DataFrame, where: str, key: str) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,9 @@ from nasjax.proxies.base import Proxy
 from nasjax.proxies.score import ScoreResult, check_batches, score
 from nasjax.records import Store
 from nasjax.types import Array, InputError, PyTree
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Proxies = str | Sequence[str | Proxy]
 
@@ -145,6 +148,29 @@ def score_models(
     if workdir is not None:
         summary.write(workdir, joined, {name: space for name, (space, _) in prepared.items()}, batches)
     return joined
+
+
+def describe_models(models: Mapping[str, Model | tuple[Any, ...]], batches: Batches) -> pd.DataFrame:
+    """What is found in models, before any score is computed.
+
+    Args:
+      models: as in `score_models`.
+      batches: as in `score_model`; their shape counts.
+
+    Returns:
+      A row a model: ``model``, ``layers`` (weight layers), ``activations`` (such as "3 relu, 1 gelu"), ``params`` and
+      ``flops`` (multiply-adds for one image).
+
+    Raises:
+      InputError: as `score_model`, with the name of the model.
+    """
+    from nasjax.own_model import contents
+
+    spaces = {}
+    for name, given in models.items():
+        with _naming(name):
+            spaces[name], _ = as_space(_as_model(given), batches, name=name)
+    return contents.table(spaces)
 
 
 def as_space(model: Model, batches: Batches, *, name: str = "model") -> tuple[OwnModel, Population]:

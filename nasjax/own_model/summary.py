@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nasjax import records, report
+from nasjax.own_model import contents
 from nasjax.own_model.space import OwnModel
 
 
@@ -78,11 +79,8 @@ def _remarks(result: Any) -> list[str]:
 def _models(spaces: Mapping[str, OwnModel]) -> report.Table:
     """Size and contents of each model."""
     rows: list[list[str | report.Bar]] = []
-    for name, space in spaces.items():
-        kinds = [activation.kind for activation in space.analysis().activations]
-        found = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)) or "none"
-        layers = str(len(space.layer_names()))
-        rows.append([report.Code(name), layers, found, f"{space.num_params(None):,}", f"{space.flops(None):,}"])
+    for name, layers, activations, params, flops in contents.table(spaces).itertuples(index=False):
+        rows.append([report.Code(name), str(layers), activations, f"{params:,}", f"{flops:,}"])
     columns = ["model", "weight layers", "activations", "parameters", "multiply-adds"]
     return report.Table(columns, rows, caption="What was found in the traced programs.")
 

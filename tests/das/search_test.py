@@ -10,6 +10,7 @@ import optax
 import pytest
 from flax import linen as nn
 
+import nasjax
 from nasjax import das
 from nasjax.checkpoint import Checkpoints
 from nasjax.das import group, search_steps, selection
@@ -296,3 +297,16 @@ def test_bad_data_are_refused(data):
                    magnitudes=[[-1.0]])  # fmt: skip
     with pytest.raises(InputError, match="magnitudes"):
         das.search(CELL, data, NETWORK, key=jax.random.key(0), config=CONFIG, magnitudes=np.ones((2, 3)))
+
+
+def test_search_data_of_a_data_set():
+    photos = nasjax.data.load_dataset("photos", image_size=8, num_images=20)
+    halves = das.SearchData.of(jax.random.key(0), photos, train_portion=0.4)
+    assert halves.train_images.shape == (8, 8, 8, 3) and halves.valid_images.shape == (12, 8, 8, 3)
+    assert halves.num_classes == 10 and halves.train_images.dtype == np.float32
+    back = np.concatenate([halves.train_images, halves.valid_images]) * np.array(photos.std) + np.array(photos.mean)
+    order = np.asarray(jax.random.permutation(jax.random.key(0), 20))
+    np.testing.assert_allclose(back, photos.images(np.arange(20))[order] / 255, atol=1e-6)
+    np.testing.assert_array_equal(np.concatenate([halves.train_labels, halves.valid_labels]), photos.labels[order])
+    with pytest.raises(InputError, match="no classes"):
+        das.SearchData.of(jax.random.key(0), dataclasses.replace(photos, kind="dense"))

@@ -9,6 +9,7 @@ import pytest
 from nasjax import data
 from nasjax.das.config import DASConfig
 from nasjax.das.genotype import Gene, Genotype
+from nasjax.das.receptive_field import receptive_field
 from nasjax.das.temporal import TemporalConfig
 from nasjax.das.train import DASTrainConfig, make_network, recipe, train
 from nasjax.data.augment import AugmentConfig
@@ -50,6 +51,15 @@ def test_training(trained, images):
     accuracy = (logits.argmax(-1) == images[1].labels).mean()
     assert trained.fitted.history[-1]["test_accuracy"] == pytest.approx(accuracy)
     assert trained.describe()["num_classes"] == 10 and len(trained.describe()["mean"]) == 3
+
+
+def test_the_receptive_field_is_that_of_the_trained_network(trained, images):
+    pictures = images[1].images(np.arange(6))
+    field = trained.field(pictures, batch_size=4)
+    assert field.map.shape == (8, 8) and field.images == 6
+    ready = (pictures / 255.0 - np.array(images[0].mean)) / np.array(images[0].std)
+    own = (trained.network, trained.fitted.variables, np.float32(ready), trained.variant.maker)
+    np.testing.assert_allclose(field.map, receptive_field(*own).map, rtol=1e-4, atol=1e-7)
 
 
 def test_the_cell_reaches_the_network(trained, images):

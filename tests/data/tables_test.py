@@ -47,6 +47,27 @@ def test_the_built_in_table_is_that_of_the_reference(shared):
     )
 
 
+def test_the_table_of_attacks_has_the_cells_of_the_accuracies():
+    attacked, clean = tables.load("nasbench201_robustness"), tables.load("nasbench201")
+    names = ["fgsm_1", "pgd_1", "apgd_1", "square_1"]
+    assert list(attacked.columns) == ["arch", "arch_index", "iso_group", *names]
+    assert attacked["arch"].tolist() == clean["arch"].tolist()
+    assert attacked[names].notna().all(axis=None) and attacked[names].ge(0).all(axis=None)
+    assert attacked[names].lt(95).all(axis=None)
+    # APGD is the stronger attack of the two, so it leaves less; an attack leaves less than no attack, up to noise.
+    assert (attacked["apgd_1"] <= attacked["fgsm_1"] + 3).mean() > 0.99
+    assert (attacked["square_1"] <= clean["cifar10_test"] + 3).mean() > 0.99
+
+
+def test_the_table_of_attacks_is_that_of_the_reference(shared):
+    reference = pd.read_csv(shared / "data" / "nasbench201_robustness_cifar10.csv.gz").set_index("arch_index")
+    table = tables.load("nasbench201_robustness").set_index("arch_index")
+    for name, source in (("fgsm_1", "fgsm@Linf_eps-1.0"), ("pgd_1", "pgd@Linf_eps-1.0"),
+                         ("apgd_1", "aa_apgd-ce@Linf_eps-1.0"), ("square_1", "aa_square@Linf_eps-1.0")):  # fmt: skip
+        pd.testing.assert_series_equal(table[name], reference[source].loc[table.index], check_names=False,
+                                       check_dtype=False)  # fmt: skip
+
+
 def test_user_files_keep_leading_zeros(tmp_path):
     path = write(tmp_path / "a.csv", "arch,accuracy\n0012,70.5\n12,71\n")
     table = tables.load(path)
@@ -99,7 +120,7 @@ def test_files_that_are_not_what_they_say(tmp_path):
 def test_unknown_names():
     with pytest.raises(InputError, match="did you mean 'nasbench201'"):
         tables.load("nasbench101")
-    with pytest.raises(InputError, match="allowed: nasbench201, or a file"):
+    with pytest.raises(InputError, match="allowed: nasbench201, nasbench201_robustness, or a file"):
         tables.load("zzz")
 
 

@@ -428,3 +428,17 @@ def test_the_page_runs(tmp_path, monkeypatch):
     names = {"__name__": "page"}
     exec(compile(code, "own_model.md", "exec"), names)
     assert np.isfinite(names["result"].scores["lswag"]).all()
+
+
+def test_describe_models_says_what_is_found_without_scoring(params, batches, monkeypatch):
+    monkeypatch.setattr("nasjax.own_model.scoring.score", None)
+    smaller = {**params, "stack": params["stack"][:1]}
+    table = nasjax.own_model.describe_models({"two": (plain, params), "one": Model(plain, smaller)}, batches)
+    assert list(table.columns) == ["model", "layers", "activations", "params", "flops"]
+    assert table["model"].tolist() == ["two", "one"]
+    assert table["layers"].tolist() == [4, 3]  # the loop is unrolled
+    assert table["activations"].tolist() == ["1 relu, 2 gelu", "1 relu, 1 gelu"]
+    assert table["params"].tolist() == [sum(a.size for a in jax.tree.leaves(p)) for p in (params, smaller)]
+    assert table["flops"].diff()[1] == -16  # one product of 4 x 4
+    with pytest.raises(InputError, match="wrong"):
+        nasjax.own_model.describe_models({"wrong": (plain, {"conv": params["conv"]})}, batches)
