@@ -69,6 +69,7 @@ def main(config: CorrelateConfig) -> None:
     own = accuracies.as_scores(config.scores)
     scores = correlation.read_scores(config.scores or workdir) if own is None else own
     space = None if config.scores else accuracies.space_of(workdir)
+    common.check_writable(workdir)
     found = correlation.correlate(
         scores,
         accuracies.load(config.table, space),
@@ -112,7 +113,7 @@ def write_results(
         found.table.to_csv(files[1], index=False)
         files[2].write_text(json.dumps(_result(found, source, table), indent=2) + "\n", encoding="utf-8")
         files[3].write_text(
-            f"# Repeats this run: python -m launch.correlate --flagfile={files[3]}\n{flags}", encoding="utf-8"
+            f"# Repeats this run: {common.program()} --flagfile={files[3]}\n{flags}", encoding="utf-8"
         )
     except OSError as error:
         raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None

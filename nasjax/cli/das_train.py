@@ -42,7 +42,7 @@ NOT_COMPARED = (*common.NOT_COMPARED, "examples")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DASTrainFlags(common.RunConfig):
+class DASTrainFlags(common.JobConfig):
     """Options of launch.das_train."""
 
     task: str = option("classification", "What the labels are.", section=_WHAT,
@@ -143,11 +143,14 @@ def main(config: DASTrainFlags) -> None:
     file = das_results.write(workdir, result, config, seconds)
     das_results.show(console, result, config, seconds)
     console.print(f"Report: {file}", markup=False, soft_wrap=True)
+    if result.fitted.stopped:
+        raise InputError(f"Stopped: {result.fitted.stopped}. A smaller learning rate may help. Other settings need a"
+                         f" new --workdir: {workdir} holds the state of these.")
 
 
 def run() -> None:
     """Entry point of ``python -m launch.das_train``."""
-    common.run(main, DASTrainFlags)
+    common.run(main, DASTrainFlags, kept="every finished epoch")
 
 
 @contextlib.contextmanager
@@ -266,6 +269,8 @@ def train_config(config: DASTrainFlags) -> DASTrainConfig:
     """
     options = network_options(config)
     if config.dropout is not None:
+        if config.dropout >= 1:
+            raise InputError(f"--dropout={config.dropout}: a share below 1 is needed, as in 0.2; 0 drops nothing.")
         options["dropout"] = config.dropout
     names = ("epochs", "batch_size", "learning_rate", "weight_decay")
     given = {name: getattr(config, name) for name in names if getattr(config, name) is not None}

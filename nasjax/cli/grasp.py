@@ -114,7 +114,7 @@ def main(config: GraspCommandConfig) -> None:
     needed = list(dict.fromkeys([*columns, *(name for name in (config.validation, config.truth) if name)]))
     proxies = list(dict.fromkeys([*made.features.proxies, *made.train.pretrain]))
     data = grasp_input.read(config, needed, proxies)
-    workdir_ready(workdir)
+    common.check_writable(workdir)
     common.note(f"{len(data.archs):,} architectures of {config.table}, {len(set(data.groups.tolist())):,} distinct by"
                 f" {data.grouped_by}; {parallel.device_summary()}.")  # fmt: skip
     if config.job == "fit":
@@ -227,6 +227,7 @@ def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Pat
         model = grasp.load(config.model, config=made if own else None)
     space = grasp_input.make_space(config, "" if config.model else words(config.column)[0])
     chosen = archs.choose(jax.random.key(config.seed), space, config.archs)
+    common.check_writable(workdir)
     if not config.model:
         proxies = list(dict.fromkeys([*made.features.proxies, *made.train.pretrain]))
         column = words(config.column)[0]
@@ -237,8 +238,12 @@ def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Pat
     known = grasp_input.proxy_values(config, space, population, chosen, groups, model.config.features.proxies)
     graphs = grasp.encode(space, population, config=encoding).with_proxies(known)
     prediction = model.predict(graphs, **run)
-    workdir_ready(workdir)
     grasp_report.write_ranking(workdir, config, chosen, prediction, time.monotonic() - begin)
+
+
+def kept(config: GraspCommandConfig) -> str:
+    """What a stopped run leaves behind."""
+    return "every finished data set" if config.job == "transfer" else ""
 
 
 def seeds(config: GraspCommandConfig) -> tuple[int, ...]:
@@ -256,24 +261,9 @@ def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def workdir_ready(workdir: pathlib.Path) -> None:
-    """Makes the working directory.
-
-    Args:
-      workdir: the directory.
-
-    Raises:
-      InputError: it cannot be made.
-    """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
-
-
 def run() -> None:
     """Entry point of ``python -m launch.grasp``."""
-    common.run(main, GraspCommandConfig)
+    common.run(main, GraspCommandConfig, kept=kept)
 
 
 if __name__ == "__main__":
