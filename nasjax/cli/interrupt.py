@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -34,7 +33,7 @@ class Listener:
         """
         self.number: int | None = None
         self._farewell, self._native_grace, self._grace = farewell, native_grace, grace
-        self._noticed, self._over = threading.Event(), threading.Event()
+        self._noticed, self._over, self._closed = threading.Event(), threading.Event(), threading.Event()
 
     @property
     def code(self) -> int:
@@ -56,23 +55,26 @@ class Listener:
     def handle(self, number: int, frame: Any) -> None:
         """What Python calls in the main thread."""
         del frame
+        if self._over.is_set() or self._noticed.is_set():
+            self._end(number)
         self._noticed.set()
-        if self._over.is_set():
-            self._end(number, silent=True)
-        if self.number is None:
-            self.number = number
+        self.number = self.number or number
         raise KeyboardInterrupt
+
+    def close(self) -> None:
+        """Says that the process goes on without listening."""
+        self._closed.set()
 
     def watch(self, source: int) -> None:
         """Reads the numbers of signals as they arrive; runs in a thread of its own."""
         first = self._next(source)
-        if first is None:
-            return
-        self.number = self.number or first
-        threading.Thread(target=self._wait, daemon=True).start()
-        second = self._next(source)
-        if second is not None:
-            self._end(second, silent=self._over.is_set())
+        if first is not None:
+            self.number = self.number or first
+            threading.Thread(target=self._wait, daemon=True).start()
+            second = self._next(source)
+            if second is not None:
+                self._end(second)
+        os.close(source)
 
     def quiet(self, hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """A hook for exceptions that callbacks swallow: an interrupt among them ends the process."""
@@ -94,14 +96,12 @@ class Listener:
                 return read[0]
 
     def _wait(self) -> None:
-        if not self._noticed.wait(self._native_grace):
+        if not self._noticed.wait(self._native_grace) or not self._closed.wait(self._grace):
             self._end(self.number or signal.SIGINT)
-        time.sleep(self._grace)
-        self._end(self.number or signal.SIGINT)
 
-    def _end(self, number: int, *, silent: bool = False) -> NoReturn:
-        """Ends the process, with the terminal as it was."""
-        if not silent and not self._over.is_set():
+    def _end(self, number: int) -> NoReturn:
+        """Ends the process, with the terminal as it was; without words where all is said."""
+        if not self._over.is_set():
             back = "\r\x1b[2K\x1b[?25h" if os.isatty(2) else ""  # the line of a progress bar, and the cursor
             with contextlib.suppress(OSError):
                 os.write(2, f"{back}{self._farewell()}\n".encode())
@@ -151,5 +151,6 @@ def listening(
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(-1)
+            listener.close()
             os.write(sink, b"\0")
             os.close(sink)

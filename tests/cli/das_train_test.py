@@ -91,6 +91,7 @@ def test_segmentation(run, tmp_path):
         (("--task=segmentation", "--variant=2d", "--data=photos"), "camvid:FILE"),
         (("--variant=2d", "--randaugment=a,b"), "two numbers"),
         (("--variant=2d", "--stages=2,x"), "whole numbers"),
+        (("--variant=2d", "--dropout=2"), "a share below 1"),
     ],
 )
 def test_bad_input_is_one_clear_message(run, tmp_path, argv, match):

@@ -71,6 +71,27 @@ def test_plain_lines_every_ten_seconds():
     assert len(lines) == 6
 
 
+def test_a_long_log_stays_short():
+    file, clock = io.StringIO(), Clock()
+    with progress.progress("Scoring", console=Console(file=file, width=80), clock=clock) as report:
+        for done in range(0, 36001):
+            clock.now += 1.0
+            report(done, 36000)
+    assert 60 < len(file.getvalue().splitlines()) < 90
+    assert progress.latest() == "36,000 of 36,000 architectures"
+
+
+def test_sparse():
+    clock = Clock()
+    sparse = progress.Sparse(clock)
+    due = []
+    for second in range(0, 2000):
+        clock.now = float(second)
+        if sparse.due():
+            due.append(second)
+    assert due[:4] == [0, 10, 20, 30] and due[-1] - due[-2] > 100
+
+
 def test_bar_on_a_terminal():
     file = io.StringIO()
     console = Console(file=file, width=100, force_terminal=True, legacy_windows=False)
