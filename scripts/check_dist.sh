@@ -35,7 +35,7 @@ CHECK
   for command in "$WORK"/empty/bin/nasjax-*; do
     "$command" --helpshort > "$WORK/help.txt"
     grep -q "^Usage: $(basename "$command") " "$WORK/help.txt"
-    ! grep -q "launch\." "$WORK/help.txt"
+    if grep "launch\." "$WORK/help.txt"; then exit 1; fi  # a checkout's way to call it
   done
   "$WORK/empty/bin/nasjax-score" --workdir="$WORK/run" --archs=random:4 --proxies=lswag,params --channels=4 --cells=1 \
     --image_size=8 --batch_size=8
