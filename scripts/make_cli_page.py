@@ -35,10 +35,16 @@ def flags(config):
         kind = described.kind
         value = "" if kind is bool else {str: "=TEXT", int: "=N", float: "=X"}[kind]
         name = f"--{'[no]' if kind is bool else ''}{field.name}{value}"
-        default = "required" if described.required else "" if field.default in (None, "") else f"`{field.default}`"
+        default = (
+            "required" if described.required else "" if field.default in (None, "") else f"`{_default(field.default)}`"
+        )
         text = described.help + (f" One of {', '.join(described.choices)}." if described.choices else "")
         found[name] = (described.section, default, re.sub(r"([|<])", r"\\\1", text))
     return found
+
+
+def _default(value):
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def table(rows):

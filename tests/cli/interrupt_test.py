@@ -19,8 +19,8 @@ class Noisy:
         time.sleep(60)
 
 with interrupt.listening(lambda: "farewell", restore=False, **grace) as listener:
-    print("ready", flush=True)
     try:
+        threading.Timer(0.5, lambda: print("ready", flush=True)).start()  # once the main thread is busy
         if sys.argv[2] == "compiled":  # holds no lock and hears no signal, as a compiler does
             hashlib.pbkdf2_hmac("sha256", b"x", b"y", 10**9)
         if sys.argv[2] == "callback":
@@ -53,7 +53,7 @@ def start(root):
     yield begin
     for process in started:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def ended(process):
