@@ -189,13 +189,16 @@ def evaluate(
     rows = np.stack([part.train for part in parts])
     targets, truth = data.targets[column], data.targets[config.truth or column]
     check_targets(truth, len(truth))
-    models = grasp.fit_many(data.graphs, rows, targets[rows], seeds=seeds(config), config=made, **run)
-    found = []
-    for model, part in zip(models, parts, strict=True):
-        prediction = model.predict(data.graphs[part.test], **run)
-        chosen = data.targets[config.validation][part.test] if config.validation else None
-        metrics = grasp.evaluate(prediction.score, truth[part.test], validation=chosen)
-        found.append(grasp_report.Measured(part, prediction, metrics))
+    found: list[grasp_report.Measured] = []
+    with common.progress("Training", unit="split") as report:
+        report(0, len(parts))
+        models = grasp.fit_many(data.graphs, rows, targets[rows], seeds=seeds(config), config=made, **run)
+        for model, part in zip(models, parts, strict=True):
+            prediction = model.predict(data.graphs[part.test], **run)
+            chosen = data.targets[config.validation][part.test] if config.validation else None
+            metrics = grasp.evaluate(prediction.score, truth[part.test], validation=chosen)
+            found.append(grasp_report.Measured(part, prediction, metrics))
+            report(len(found), len(parts))
     return found
 
 
@@ -216,7 +219,11 @@ def train_on_all(
 ) -> grasp.Predictor:
     """A predictor of the whole table."""
     check_targets(data.targets[column], len(data.archs))
-    return grasp.fit(data.graphs, data.targets[column], seed=config.seed, config=made, **run)
+    with common.progress("Training", unit="predictor") as report:
+        report(0, 1)
+        model = grasp.fit(data.graphs, data.targets[column], seed=config.seed, config=made, **run)
+        report(1, 1)
+    return model
 
 
 def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Path, run: dict[str, Any],
