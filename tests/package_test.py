@@ -65,7 +65,7 @@ def test_notice_names_every_asset_and_every_proxy():
     text = (ROOT / "NOTICE").read_text(encoding="utf-8")
     for file in (ROOT / "nasjax" / "data" / "assets").iterdir():
         assert file.name in text, f"NOTICE says nothing of {file.name}"
-    ideas = re.findall(r"[a-z0-9_]+", text.partition("5. Ideas")[2])
+    ideas = re.findall(r"[a-z0-9_]+", text.partition(". Ideas\n")[2])
     covered = {"params", "flops", *(f"az_{part}" for part in ("expressivity", "progressivity", "trainability"))}
     for name in set(registry.names()) - covered - {"te_ntk", "te_regions", "lswag"}:
         assert name in ideas, f"NOTICE says nothing of the origin of {name}"
