@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-NATIVE_GRACE = 2.0  # seconds for compiled code to return to Python
+NATIVE_GRACE = 5.0  # seconds for compiled code to return to Python
+HINT = 1.0  # seconds until a person is told that this may take a while
 GRACE = 60.0  # seconds for what is being written
 
 
@@ -96,16 +97,21 @@ class Listener:
                 return read[0]
 
     def _wait(self) -> None:
-        if not self._noticed.wait(self._native_grace) or not self._closed.wait(self._grace):
+        if not self._noticed.wait(min(HINT, self._native_grace)) and self._native_grace > HINT:
+            self._say("Stopping; Ctrl-C again ends at once.")
+        if not self._noticed.wait(max(0.0, self._native_grace - HINT)) or not self._closed.wait(self._grace):
             self._end(self.number or signal.SIGINT)
 
     def _end(self, number: int) -> NoReturn:
         """Ends the process, with the terminal as it was; without words where all is said."""
         if not self._over.is_set():
-            back = "\r\x1b[2K\x1b[?25h" if os.isatty(2) else ""  # the line of a progress bar, and the cursor
-            with contextlib.suppress(OSError):
-                os.write(2, f"{back}{self._farewell()}\n".encode())
+            self._say(self._farewell())
         os._exit(128 + number)
+
+    def _say(self, text: str) -> None:
+        back = "\r\x1b[2K\x1b[?25h" if os.isatty(2) else ""  # the line of a progress bar, and the cursor
+        with contextlib.suppress(OSError):
+            os.write(2, f"{back}{text}\n".encode())
 
 
 def _heard() -> list[signal.Signals]:
