@@ -97,10 +97,14 @@ class Listener:
                 return read[0]
 
     def _wait(self) -> None:
+        number = self.number or signal.SIGINT
         if not self._noticed.wait(min(HINT, self._native_grace)) and self._native_grace > HINT:
             self._say("Stopping; Ctrl-C again ends at once.")
-        if not self._noticed.wait(max(0.0, self._native_grace - HINT)) or not self._closed.wait(self._grace):
-            self._end(self.number or signal.SIGINT)
+        noticed = self._noticed.wait(max(0.0, self._native_grace - HINT))
+        if not noticed and signal.getsignal(number) != self.handle:  # who writes a state puts signals off until then
+            noticed = self._noticed.wait(self._grace)
+        if not noticed or not self._closed.wait(self._grace):
+            self._end(number)
 
     def _end(self, number: int) -> NoReturn:
         """Ends the process, with the terminal as it was; without words where all is said."""

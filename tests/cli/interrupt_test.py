@@ -12,7 +12,9 @@ import contextlib, hashlib, importlib.util, signal, sys, threading, time
 spec = importlib.util.spec_from_file_location("interrupt", sys.argv[1])
 interrupt = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(interrupt)
-grace = {"native_grace": 0.3 if sys.argv[2] == "compiled" else 60, "grace": 0.3 if sys.argv[2] == "swallowed" else 60}
+grace = {"native_grace": 60, "grace": 60} | {
+    "compiled": {"native_grace": 0.3}, "writing": {"native_grace": 0.3}, "swallowed": {"grace": 0.3}
+}.get(sys.argv[2], {})
 
 class Noisy:
     def __del__(self):
@@ -25,6 +27,14 @@ with interrupt.listening(lambda: "farewell", restore=False, **grace) as listener
             hashlib.pbkdf2_hmac("sha256", b"x", b"y", 10**9)
         if sys.argv[2] == "callback":
             Noisy()
+        if sys.argv[2] == "writing":  # puts signals off, as those who write states do
+            asked = []
+            before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+            while not asked:
+                time.sleep(0.1)
+            time.sleep(1)
+            signal.signal(signal.SIGINT, before)
+            before(*asked, None)
         time.sleep(60)
     except KeyboardInterrupt:
         print("heard", flush=True)
@@ -73,6 +83,12 @@ def test_compiled_code_that_does_not_return(start, number, code):
     process = start("compiled")
     process.send_signal(number)
     assert ended(process) == (code, "", "farewell\n")
+
+
+def test_a_state_that_is_being_written_is_waited_for(start):
+    process = start("writing")
+    process.send_signal(signal.SIGINT)
+    assert ended(process) == (130, "heard\n", "")
 
 
 def test_a_second_signal_ends_at_once(start):
