@@ -283,7 +283,7 @@ def _clear_errors(directory: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Puts Ctrl-C and SIGTERM off to the end: orbax's threads would complain at length. Other threads never get them."""
+    """Puts Ctrl-C and SIGTERM off to the end: orbax's threads would complain. Another thread never gets them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
