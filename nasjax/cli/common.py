@@ -157,9 +157,9 @@ def run(
                 # Where a run takes place is no part of it.
                 own = tuple(f"--{name}=" for name in PROCESS_FLAGS)
                 given = "".join(line for line in given.splitlines(keepends=True) if not line.startswith(own))
-            config = dataclasses.replace(cast(Any, config), run_flags=given)
-            begun.append(config)
-            main(config)
+            ready = cast(Any, dataclasses.replace(cast(Any, config), run_flags=given))
+            begun.append(ready)
+            main(ready)
             sys.stdout.flush()
             listener.finished()
         except KeyboardInterrupt:
