@@ -34,7 +34,7 @@ class Listener:
         """
         self.number: int | None = None
         self._farewell, self._native_grace, self._grace = farewell, native_grace, grace
-        self._noticed, self._over, self._closed = threading.Event(), threading.Event(), threading.Event()
+        self._first, self._noticed, self._over, self._closed = (threading.Event() for _ in range(4))
 
     @property
     def code(self) -> int:
@@ -65,13 +65,15 @@ class Listener:
     def close(self) -> None:
         """Says that the process goes on without listening."""
         self._closed.set()
+        self._noticed.set()
+        self._first.set()
 
     def watch(self, source: int) -> None:
         """Reads the numbers of signals as they arrive; runs in a thread of its own."""
         first = self._next(source)
         if first is not None:
             self.number = self.number or first
-            threading.Thread(target=self._wait, daemon=True).start()
+            self._first.set()
             second = self._next(source)
             if second is not None:
                 self._end(second)
@@ -96,7 +98,9 @@ class Listener:
             if read[0] in SIGNALS:
                 return read[0]
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Ends a process that does not end by itself; runs in a thread of its own."""
+        self._first.wait()
         number = self.number or signal.SIGINT
         if not self._noticed.wait(min(HINT, self._native_grace)) and self._native_grace > HINT:
             self._say("Stopping; Ctrl-C again ends at once.")
@@ -150,7 +154,9 @@ def listening(
         os.close(sink)
         yield listener
         return
+    # Both from the start: at the end of the interpreter no thread can be made.
     threading.Thread(target=listener.watch, args=(source,), daemon=True, name="signals").start()
+    threading.Thread(target=listener.wait, daemon=True, name="last words").start()
     handlers = listener.install()
     hook, sys.unraisablehook = sys.unraisablehook, listener.quiet(sys.unraisablehook)
     try:
