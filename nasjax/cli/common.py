@@ -21,7 +21,7 @@ from nasjax import parallel, records
 from nasjax.cli import interrupt
 from nasjax.cli.options import help_text, nearest, option, parse
 from nasjax.cli.program import again, program, spelled
-from nasjax.cli.progress import Sparse, duration, latest, progress, speed
+from nasjax.cli.progress import Sparse, duration, latest, progress, shown, speed
 from nasjax.locking import FILENAME, Lock
 from nasjax.types import InputError
 
@@ -253,9 +253,10 @@ def note(text: str) -> None:
     """Prints a remark on standard error, so that results can be piped; of several processes, in the first."""
     if not parallel.is_main():
         return
-    console = Console(stderr=True, highlight=False, emoji=False)
+    console = shown() or Console(stderr=True, emoji=False)
     terminal = console.is_terminal
-    console.print(spelled(text), style="dim" if terminal else None, markup=False, soft_wrap=not terminal)
+    console.print(spelled(text), style="dim" if terminal else None, markup=False, highlight=False,
+                  soft_wrap=not terminal)  # fmt: skip
 
 
 def watched() -> bool:

@@ -17,6 +17,7 @@ LINE_EVERY = 10.0  # seconds between plain lines, and a tenth of the time so far
 _LINE_SHARE = 0.1
 _WINDOW = 20  # reports that the rate is measured over: old ones describe another load
 _latest: list[str] = []  # what was reported last, for a run that is stopped
+_shown: list[Console] = []  # of the bars on the terminal: what another console prints would tear them
 
 
 class Rate:
@@ -130,6 +131,11 @@ def latest() -> str | None:
     return _latest[0] if _latest else None
 
 
+def shown() -> Console | None:
+    """The console of the bar that is shown, to print above it; None without one."""
+    return _shown[-1] if _shown else None
+
+
 class Sparse:
     """Which lines a log gets: the first, then one every ten seconds, later one every tenth of the time so far."""
 
@@ -157,7 +163,11 @@ def _bar(title: str, unit: str, console: Console, rate: Rate) -> Iterator[Callab
             rate.report(done)
             bar.update(task, completed=done, total=total, state=_state(done, total, unit, rate))
 
-        yield report
+        _shown.append(console)
+        try:
+            yield report
+        finally:
+            _shown.remove(console)
 
 
 @contextlib.contextmanager
