@@ -70,14 +70,18 @@ class Listener:
 
     def watch(self, source: int) -> None:
         """Reads the numbers of signals as they arrive; runs in a thread of its own."""
-        first = self._next(source)
-        if first is not None:
-            self.number = self.number or first
-            self._first.set()
-            second = self._next(source)
-            if second is not None:
-                self._end(second)
-        os.close(source)
+        try:
+            first = self._next(source)
+            if first is not None:
+                self.number = self.number or first
+                self._first.set()
+                second = self._next(source)
+                if second is not None:
+                    self._end(second)
+            os.close(source)
+        except Exception:
+            if not self._over.is_set():  # an interpreter that ends takes its modules away first
+                raise
 
     def quiet(self, hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """A hook for exceptions that callbacks swallow: an interrupt among them ends the process."""
