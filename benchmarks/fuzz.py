@@ -269,7 +269,8 @@ def _genotype() -> str:
     from nasjax.das.config import DASConfig
     from nasjax.das.genotype import Gene, Genotype
 
-    return Genotype((Gene(0, 0, "rotate", 4.0), Gene(1, 2, "translate_y", -0.1)), DASConfig(num_frames=4)).to_json()
+    genes = (Gene(0, 0, "rotate", 4.0), Gene(1, 2, "translate_y", -0.1))
+    return Genotype(genes, DASConfig(num_frames=4, num_nodes=2)).to_json()
 
 
 def _read_genotype(path: pathlib.Path) -> Any:

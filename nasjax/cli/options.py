@@ -23,6 +23,7 @@ Config = TypeVar("Config")
 _METADATA = "nasjax.option"
 _HELP_FLAGS = ("help", "helpshort", "helpfull")
 _NEEDED = {int: "a whole number, as in 3,", float: "a number, as in 0.5,", bool: "true or false"}
+_LONGEST = 100  # characters of a flag's name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +134,9 @@ def parse(config_type: type[Config], argv: Sequence[str]) -> tuple[Config | None
     """
     values = make_flags(config_type)
     names = [field.name for field, _ in listed(config_type)]
+    for word in argv:
+        if word.startswith("-") and len(word.partition("=")[0]) > _LONGEST:  # absl would compare it at any length
+            raise InputError(f"Unknown flag {word[:_LONGEST]}... --helpshort lists all flags.")
     try:
         rest = values(["", *argv])[1:]
     except flags.UnrecognizedFlagError as error:
@@ -153,7 +157,7 @@ def parse(config_type: type[Config], argv: Sequence[str]) -> tuple[Config | None
         raise InputError(f"--{found[1]}={found[2]}: {needed} is needed. --helpshort explains the flag.") from None
     except flags.Error as error:
         raise InputError(f"{str(error)[:1].upper()}{str(error)[1:]}. --helpshort explains the flags.") from None
-    except (OSError, ValueError) as error:  # bytes that are no text, or a name that no file can have
+    except (OSError, ValueError, RecursionError) as error:  # bytes that are no text, or a name that no file can have
         raise InputError(f"--flagfile cannot be read ({error}). Name the run.flags of a run.") from None
     if any(values[name].value for name in _HELP_FLAGS):
         return None, ""

@@ -130,9 +130,9 @@ def _between(source: Array, edges: list[_Edge], config: DASConfig) -> Array:
     shift_y = [edge.y for edge in edges if edge.y is not None]
     zooms = [edge.zoom for edge in edges if edge.zoom is not None]
     if shift_y:
-        out = out + _along_y(sum(shift_y), source, precision)
+        out = out + _along_y(jnp.asarray(sum(shift_y)), source, precision)
     if shift_x:
-        out = out + _along_x(sum(shift_x), source, precision)
+        out = out + _along_x(jnp.asarray(sum(shift_x)), source, precision)
     if zooms:
         # Rows of all zooms lie next to each other, so that what they make is what the second halves read: no copy.
         rows = jnp.stack([zoom[0] for zoom in zooms], 2).reshape(levels, height * len(zooms), height)

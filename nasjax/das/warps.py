@@ -99,7 +99,7 @@ def warp(
             columns = hat_operator(x, width, **how)
             images = jnp.einsum("...ij,...hjc->...hic", columns, images, precision=_precision(precision))
         return images
-    index, weight = taps(name, value, height, width, **how)
+    index, weight = taps(name, value, height, width, interpolation=interpolation, fill=fill)
     value_axes = value.ndim
     flat = images.reshape(*lead, height * width, images.shape[-1])
 

@@ -211,7 +211,7 @@ def existing_path(path: str | os.PathLike) -> pathlib.Path:
     root = os.environ.get("NASJAX_DATA")
     candidates = [given] + ([pathlib.Path(root).expanduser() / given] if root and not given.is_absolute() else [])
     for candidate in candidates:
-        if candidate.exists():
+        if os.path.exists(candidate):  # False for what no file can be named
             return candidate
     looked = " and ".join(f"'{candidate}'" for candidate in candidates)
     raise InputError(

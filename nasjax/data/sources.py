@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib.resources
+import os
 import pathlib
 import re
 from collections.abc import Callable, Sequence
@@ -100,7 +101,7 @@ def parse(source: str, split: str | None) -> tuple[str, str, str | None]:
     head, mark, tail = source.rpartition("#")
     # A '#' may also belong to a file name; then it names no split.
     form = r"[\w\[\]:%+]+" if kind == "tfds" else r"\w+"  # tfds has splits such as train[:80%]
-    if mark and re.fullmatch(form, tail) and not (kind in ("npz", "folder") and pathlib.Path(argument).exists()):
+    if mark and re.fullmatch(form, tail) and not (kind in ("npz", "folder") and os.path.exists(argument)):
         if split is not None and split != tail:
             raise InputError(f"source '{source}' and split='{split}' disagree; do: give the split once")
         split = tail
@@ -109,8 +110,9 @@ def parse(source: str, split: str | None) -> tuple[str, str, str | None]:
         near = difflib.get_close_matches(kind.lower(), _LOADERS, n=1)
         advice = f"did you mean '{near[0]}'?" if near else "choose one of them"
         path = pathlib.Path(source)
-        if path.is_dir() or path.suffix == ".npz":
-            advice = f"write '{'folder' if path.is_dir() else 'npz'}:{source}'"
+        folder = os.path.isdir(path)  # False for what no file can be named
+        if folder or path.suffix == ".npz":
+            advice = f"write '{'folder' if folder else 'npz'}:{source}'"
         raise InputError(f"unknown image source '{source}'; allowed: {', '.join(KINDS)}; do: {advice}")
     if kind in ("npz", "folder", "tfds") and not argument:
         what = "name" if kind == "tfds" else "path"

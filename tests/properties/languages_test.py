@@ -26,7 +26,8 @@ from .texts import NONSENSE, VALUES, slips
 
 SPACE = nasjax.get_space("nasbench201")
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
-GENOTYPE = Genotype((Gene(0, 0, "rotate", 4.0), Gene(1, 2, "translate_y", -0.1)), das.DASConfig(num_frames=4)).to_json()
+GENES = (Gene(0, 0, "rotate", 4.0), Gene(1, 2, "translate_y", -0.1))
+GENOTYPE = Genotype(GENES, das.DASConfig(num_frames=4, num_nodes=2)).to_json()
 SELECTION = {"format": "nasjax.selection", "version": 1, "proxies": ["nwot", "zen"], "signs": [1, -1],
              "aggregation": "ranksum", "space": "nasbench201", "source": "t", "reasons": {"a": 1}}  # fmt: skip
 
@@ -161,7 +162,10 @@ def test_genotypes(data):
     edges = data.draw(st.lists(st.sampled_from(config.edges), min_size=1, max_size=5, unique=True))
     names, magnitudes = st.sampled_from(config.names), st.floats(0.125, 4)
     genes = tuple(Gene(*edge, data.draw(names), data.draw(magnitudes)) for edge in edges)
-    made = Genotype(genes, config)
+    try:
+        made = Genotype(genes, config)
+    except InputError:  # some edges alone lead nowhere
+        assume(False)
     assert Genotype.from_json(made.to_json()) == made
     content = json.loads(made.to_json())
     name = data.draw(st.sampled_from(sorted(content)))
