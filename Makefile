@@ -1,5 +1,7 @@
 # make demo    install, then the main job on built-in data; results in runs/demo
 # make test    install, then lint, types, tests and notebooks: what continuous integration runs
+# make dist    wheel and source archive, in dist
+# make check-dist    builds both, installs each into an empty environment, and uses it
 # make docs    install, then build the documentation; start page docs/_build/index.html
 PYTHON ?= python3
 VENV   ?= .venv
@@ -8,7 +10,7 @@ DEMO   ?= runs/demo
 PYTEST_ARGS ?= -n auto --maxprocesses=4 --dist=loadfile
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint type unit docs install install-test clean help
+.PHONY: demo test lint type unit dist check-dist docs install install-test clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -45,6 +47,13 @@ unit: install-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test: lint type unit
+
+dist: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build
+
+check-dist:
+	PYTHON=$(PYTHON) scripts/check_dist.sh
 
 docs: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'

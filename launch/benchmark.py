@@ -1,6 +1,6 @@
 """Trains architectures on tasks and writes one table: ``python -m launch.benchmark --helpshort``."""
 
-from nasjax.cli import benchmark
+import nasjax_commands
 
 if __name__ == "__main__":
-    benchmark.run()
+    nasjax_commands.benchmark()

@@ -1,6 +1,6 @@
 """Measures how well scores rank architectures: ``python -m launch.correlate --helpshort``."""
 
-from nasjax.cli import correlate
+import nasjax_commands
 
 if __name__ == "__main__":
-    correlate.run()
+    nasjax_commands.correlate()

@@ -1,6 +1,6 @@
 """Measures effective receptive fields, with and without a cell: ``python -m launch.das_erf --helpshort``."""
 
-from nasjax.cli import das_erf
+import nasjax_commands
 
 if __name__ == "__main__":
-    das_erf.run()
+    nasjax_commands.das_erf()

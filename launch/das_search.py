@@ -1,6 +1,6 @@
 """Searches for the image-to-video transformations of DAS: ``python -m launch.das_search --helpshort``."""
 
-from nasjax.cli import das_search
+import nasjax_commands
 
 if __name__ == "__main__":
-    das_search.run()
+    nasjax_commands.das_search()

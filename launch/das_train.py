@@ -1,6 +1,6 @@
 """Trains a network on the videos of a genotype, or a baseline: ``python -m launch.das_train --helpshort``."""
 
-from nasjax.cli import das_train
+import nasjax_commands
 
 if __name__ == "__main__":
-    das_train.run()
+    nasjax_commands.das_train()

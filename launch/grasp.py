@@ -1,6 +1,6 @@
 """Predicts which architectures are good (GRASP-GCN): ``python -m launch.grasp --helpshort``."""
 
-from nasjax.cli import grasp
+import nasjax_commands
 
 if __name__ == "__main__":
-    grasp.run()
+    nasjax_commands.grasp()

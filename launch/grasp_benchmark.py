@@ -1,6 +1,6 @@
 """Builds a benchmark of the Kronecker space: ``python -m launch.grasp_benchmark --helpshort``."""
 
-from nasjax.cli import grasp_benchmark
+import nasjax_commands
 
 if __name__ == "__main__":
-    grasp_benchmark.run()
+    nasjax_commands.grasp_benchmark()

@@ -1,6 +1,6 @@
 """Chooses proxies that complement each other: ``python -m launch.libra --helpshort``."""
 
-from nasjax.cli import libra
+import nasjax_commands
 
 if __name__ == "__main__":
-    libra.run()
+    nasjax_commands.libra()

@@ -1,6 +1,6 @@
 """Finds which layers L-SWAG should read: ``python -m launch.profile_layers --helpshort``."""
 
-from nasjax.cli import profile_layers
+import nasjax_commands
 
 if __name__ == "__main__":
-    profile_layers.run()
+    nasjax_commands.profile_layers()

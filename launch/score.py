@@ -1,6 +1,6 @@
 """Scores architectures without training them: ``python -m launch.score --helpshort``."""
 
-from nasjax.cli import score
+import nasjax_commands
 
 if __name__ == "__main__":
-    score.run()
+    nasjax_commands.score()

@@ -1,6 +1,6 @@
 """Searches a space for the best architecture by any score: ``python -m launch.search --helpshort``."""
 
-from nasjax.cli import search
+import nasjax_commands
 
 if __name__ == "__main__":
-    search.run()
+    nasjax_commands.search()

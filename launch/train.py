@@ -1,6 +1,6 @@
 """Trains one architecture of any search space: ``python -m launch.train --helpshort``."""
 
-from nasjax.cli import train
+import nasjax_commands
 
 if __name__ == "__main__":
-    train.run()
+    nasjax_commands.train()

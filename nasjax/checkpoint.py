@@ -22,6 +22,7 @@ from nasjax.locking import Lock
 from nasjax.types import InputError, PyTree
 
 _log = logging.getLogger(__name__)
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 # What orbax and JSON of another form raise; InputError is a ValueError.
 _UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 
@@ -286,18 +287,24 @@ def _clear_errors(directory: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Puts Ctrl-C off to the end: orbax's threads would complain at length. Another thread never gets it."""
+    """Puts Ctrl-C and SIGTERM off to the end: orbax's threads would complain. Another thread never gets them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    ours = [number for number in _STOPPING if signal.getsignal(number) is not None]  # None: another library's, in C
+    before = {number: signal.signal(number, lambda number, frame: asked.append(number)) for number in ours}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if asked:
-        signal.raise_signal(signal.SIGINT)
+        handler = before[signal.Signals(asked[0])]
+        if callable(handler):  # not sent again: who counts signals would take it for a second one
+            handler(asked[0], None)
+        else:
+            signal.raise_signal(asked[0])
 
 
 @contextlib.contextmanager

@@ -197,7 +197,8 @@ def read_scores(path: str | os.PathLike[str]) -> pd.DataFrame:
     try:
         frame = pd.read_csv(file, dtype={"arch": str})
     except (ValueError, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{file} is no CSV file ({error}). Expected: a header with the column arch.") from None
+        said = " ".join(str(error).split())
+        raise InputError(f"{file} is no CSV file ({said}). Expected: a header with the column arch.") from None
     if "arch" not in frame:
         raise InputError(f"{file} has no column arch; it has {', '.join(map(str, frame.columns[:8]))}.")
     proxy_columns(frame)

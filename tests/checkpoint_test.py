@@ -112,19 +112,41 @@ def test_arrays_that_cannot_be_written(tmp_path, caplog):
         assert store.restore(LIKE).step == 2
 
 
-def test_an_interrupt_waits_for_the_state(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_for_the_state(tmp_path, monkeypatch, number):
     """Ctrl-C while a state is written: it is whole, then the job stops."""
+    heard = []
+
+    def handler(number, frame):
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, handler) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _interrupted(tmp_path, monkeypatch, number)
+        assert heard == [number] and signal.getsignal(number) is handler
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def test_an_interrupt_without_a_handler_of_its_own(tmp_path, monkeypatch):
+    _interrupted(tmp_path, monkeypatch, signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def _interrupted(tmp_path, monkeypatch, number):
     with Checkpoints(tmp_path) as store:
         save = store._manager.save
 
         def interrupted(*args, **options):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
             return save(*args, **options)
 
         monkeypatch.setattr(store._manager, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             store.save(1, STATE, META)
-        assert store.restore(STATE).step == 1 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert store.restore(STATE).step == 1
 
 
 def test_orbax_is_imported_where_it_is_used(root):

@@ -6,6 +6,9 @@ import re
 
 import pytest
 
+import nasjax
+from nasjax.proxies import registry
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -44,7 +47,9 @@ def test_minimum_versions_hold_here():
         assert _numbers(found) >= _numbers(least.rstrip(".")), f"{name} {found} is older than {least}"
 
 
-@pytest.mark.parametrize("name", ["Makefile", ".ci/run", "LICENSE", "NOTICE", "CHANGELOG.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "name", ["Makefile", ".ci/run", "LICENSE", "NOTICE", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff"]
+)
 def test_files_that_people_look_for(name):
     assert (ROOT / name).stat().st_size > 0
 
@@ -54,6 +59,28 @@ def test_links_of_the_documents_lead_somewhere():
         for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
             if "://" not in link:
                 assert (page.parent / link).exists(), f"{page.relative_to(ROOT)} links to {link}"
+
+
+def test_notice_names_every_asset_and_every_proxy():
+    text = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    for file in (ROOT / "nasjax" / "data" / "assets").iterdir():
+        assert file.name in text, f"NOTICE says nothing of {file.name}"
+    ideas = re.findall(r"[a-z0-9_]+", text.partition(". Ideas\n")[2])
+    covered = {"params", "flops", *(f"az_{part}" for part in ("expressivity", "progressivity", "trainability"))}
+    for name in set(registry.names()) - covered - {"te_ntk", "te_regions", "lswag"}:
+        assert name in ideas, f"NOTICE says nothing of the origin of {name}"
+
+
+def test_versions_agree():
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f'version="{nasjax.__version__}"' in setup and f"\nversion: {nasjax.__version__}\n" in citation
+    # What the page of installation names is what the metadata name.
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    for version in re.findall(r"Python :: (3\.\d+)", setup):
+        assert version in page
+    for extra in re.findall(r'^        "([a-z]+)": \[', setup, re.MULTILINE):
+        assert f"`{extra}`" in page, f"docs/install.md says nothing of the extra {extra}"
 
 
 def _numbers(version):

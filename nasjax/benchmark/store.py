@@ -143,7 +143,7 @@ class EpochStore:
         Raises:
           InputError: a file is damaged or foreign.
         """
-        query = "SELECT * FROM epochs WHERE (?1 IS NULL OR task = ?1) AND (?2 IS NULL OR seed = ?2)"
+        query = "SELECT * FROM epochs WHERE task = coalesce(?, task) AND seed = coalesce(?, seed)"
         found = {row[:4]: row for row in self._select(query, task, seed)}
         return [_row(found[key]) for key in sorted(found)]
 

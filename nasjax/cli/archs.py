@@ -20,7 +20,7 @@ FORMS = "random:N, all, file:PATH, or architectures separated by ';'"
 _DRAW = 1024  # architectures of one draw from a space too large to list
 
 
-def choose(key: jax.Array, space: Any, text: str) -> list[str]:
+def choose(key: jax.Array, space: Any, text: str, *, flag: str = "archs") -> list[str]:
     """Finds the architectures that a user asks for.
 
     Args:
@@ -28,6 +28,7 @@ def choose(key: jax.Array, space: Any, text: str) -> list[str]:
       space: the search space.
       text: ``random:N`` (distinct ones), ``all``, ``file:PATH`` (an architecture a line, or a CSV file with a
         column ``arch``), or official strings, indices or tuples separated by ';'.
+      flag: what messages call the text.
 
     Returns:
       Official strings, each once, in the order asked for.
@@ -35,7 +36,13 @@ def choose(key: jax.Array, space: Any, text: str) -> list[str]:
     Raises:
       InputError: any part is malformed; the message says which.
     """
-    text = text.strip()
+    try:
+        return _chosen(key, space, text.strip())
+    except InputError as error:
+        raise InputError(re.sub("^--archs", f"--{flag}", str(error))) from None
+
+
+def _chosen(key: jax.Array, space: Any, text: str) -> list[str]:
     kind, colon, rest = text.partition(":")
     if kind == "random" or text == "random":
         return _random(key, space, rest)

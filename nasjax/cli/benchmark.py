@@ -15,6 +15,7 @@ Examples:
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 import time
 from collections.abc import Callable
@@ -223,20 +224,30 @@ def claim(
         "architectures": f"{len(chosen)}, sha256 {hashing.fingerprint(chosen)[:16]}",
     }
     if parallel.is_main():
+        common.check_writable(workdir)
         started = any(workdir.glob("benchmark*.sqlite"))
         if started:
             with EpochStore(workdir, read_only=True) as store:
                 started = bool(store.rows())
-        if not started and not any((workdir / "checkpoints").glob("*/[0-9]*")):
+        own = _fields(workdir / records.CONFIG_FILENAME) == set(described)  # else it is another command's
+        if own and not started and not any((workdir / "checkpoints").glob("*/[0-9]*")):
             (workdir / records.CONFIG_FILENAME).unlink(missing_ok=True)
         records.claim_workdir(workdir, described, ignore=NOT_COMPARED)
     parallel.shared("claimed", lambda: True)
     records.claim_workdir(workdir, described, ignore=NOT_COMPARED)
 
 
+def _fields(file: pathlib.Path) -> set[str]:
+    """Names that a config.json holds; none where it is damaged."""
+    try:
+        return set(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return set()
+
+
 def run() -> None:
     """Entry point of ``python -m launch.benchmark``."""
-    common.run(main, BenchmarkCommand)
+    common.run(main, BenchmarkCommand, kept="every finished epoch, and the table of what is trained")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import dataclasses
 import errno
 import os
 import pathlib
-import re
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +18,10 @@ import jax
 from rich.console import Console
 
 from nasjax import parallel, records
+from nasjax.cli import interrupt
 from nasjax.cli.options import help_text, nearest, option, parse
-from nasjax.cli.progress import duration, progress, speed
+from nasjax.cli.program import again, program, spelled
+from nasjax.cli.progress import Sparse, duration, latest, progress, shown, speed
 from nasjax.locking import FILENAME, Lock
 from nasjax.types import InputError
 
@@ -27,8 +29,11 @@ __all__ = [
     "NOT_COMPARED",
     "CommandConfig",
     "JobConfig",
+    "MeasureConfig",
     "ProcessesConfig",
     "RunConfig",
+    "Sparse",
+    "check_writable",
     "compared",
     "duration",
     "enable_compile_cache",
@@ -36,10 +41,12 @@ __all__ = [
     "nearest",
     "note",
     "option",
+    "program",
     "progress",
     "run",
     "speed",
     "stdout",
+    "watched",
     "write_run_flags",
 ]
 
@@ -65,7 +72,7 @@ class CommandConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class JobConfig(CommandConfig):
+class MeasureConfig(CommandConfig):
     """Options of every command that computes."""
 
     workdir: str = option(
@@ -76,6 +83,12 @@ class JobConfig(CommandConfig):
                        minimum=0)
     precision: str = option("highest", "Precision of convolutions and products; fast is TF32 or bfloat16 on"
                             " accelerators and the same on a CPU.", section=_SECTION, choices=("highest", "fast"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobConfig(MeasureConfig):
+    """Options of every command that uses several devices."""
+
     devices: int | None = option(None, "How many devices to use; all by default.", section=_SECTION, kind=int,
                                  minimum=1)
 
@@ -107,8 +120,14 @@ class ProcessesConfig(CommandConfig):
                                     section=_PROCESSES, kind=int, minimum=0)
 
 
-def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequence[str] | None = None) -> None:
-    """Runs a command and ends the process: 0 done, 2 bad input, 130 stopped by the user.
+def run(
+    main: Callable[[Config], None],
+    config_type: type[Config],
+    *,
+    argv: Sequence[str] | None = None,
+    kept: str | Callable[[Config], str] = "",
+) -> None:
+    """Runs a command and ends the process: 0 done, 1 failed, 2 bad input, 130 and 143 stopped by Ctrl-C and SIGTERM.
 
     Bad input (``InputError``) prints its message alone; anything else is a bug and keeps its traceback. A command of
     several processes (``ProcessesConfig``) joins them first, and one that ends early tells the others.
@@ -118,49 +137,91 @@ def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequ
       config_type: a dataclass of ``option`` fields, with a field ``run_flags`` as in ``CommandConfig``; the
         docstring of its module heads the help page.
       argv: the words after the program's name; those of the process by default.
+      kept: what a stopped run leaves behind, such as "every finished epoch"; or a function that tells it from the
+        configuration. Nothing by default.
     """
-    try:
-        config, given = parse(config_type, sys.argv[1:] if argv is None else argv)
-        if config is None:
-            about = sys.modules[config_type.__module__].__doc__ or ""
-            print(help_text(config_type, program=_program(), about=about), end="")
-            sys.exit(0)
-        if isinstance(config, ProcessesConfig):
-            flags = {name: getattr(config, name) for name in PROCESS_FLAGS}
-            parallel.initialize(**flags)
-            # Where a run takes place is no part of it.
-            own = tuple(f"--{name}=" for name in PROCESS_FLAGS)
-            given = "".join(line for line in given.splitlines(keepends=True) if not line.startswith(own))
-        main(dataclasses.replace(cast(Any, config), run_flags=given))
-        sys.stdout.flush()
-    except InputError as error:
-        _complain(str(error))
-        _leave(2, str(error))
-    except KeyboardInterrupt:
-        _complain("Stopped. Finished results are kept: the same command goes on from there.")
-        _leave(130, "stopped by the user")
-    except BrokenPipeError:  # the reader of our output, such as head, is gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(1, "the reader of its output is gone")
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            _fail()
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        _complain(f"{error.strerror}{where}. Make room, or name a --workdir that you may write to, and run the same"
-                  " command again: finished results are kept.")
-        _leave(2, str(error.strerror))
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            _fail()
-            raise
-        _complain("Out of memory on the device. Use a smaller --chunk, --batching=map or a smaller --batch_size; "
-                  "finished results are kept.")
-        _leave(1, "out of memory on the device")
-    except Exception:
-        _fail()
-        raise
-    sys.exit(0)
+    words = list(sys.argv[1:] if argv is None else argv)
+    begun: list[Any] = []  # the configuration, once there is one
+    with interrupt.listening(lambda: _farewell(words, begun, kept), restore=argv is not None) as listener:
+        try:
+            config, given = parse(config_type, words)
+            if config is None:
+                about = spelled(sys.modules[config_type.__module__].__doc__ or "")
+                print(spelled(help_text(config_type, program=program(), about=about)), end="")
+                listener.finished()
+                sys.exit(0)
+            if isinstance(config, ProcessesConfig):
+                flags = {name: getattr(config, name) for name in PROCESS_FLAGS}
+                if parallel.initialize(**flags):
+                    listener.install()  # JAX takes SIGTERM for itself
+                # Where a run takes place is no part of it.
+                own = tuple(f"--{name}=" for name in PROCESS_FLAGS)
+                given = "".join(line for line in given.splitlines(keepends=True) if not line.startswith(own))
+            ready = cast(Any, dataclasses.replace(cast(Any, config), run_flags=given))
+            begun.append(ready)
+            main(ready)
+            sys.stdout.flush()
+            listener.finished()
+        except KeyboardInterrupt:
+            _stopped(listener, words, begun, kept)
+        except InputError as error:
+            if listener.number is not None:  # an interrupt that became one, as where a file is cut short
+                _stopped(listener, words, begun, kept)
+            _complain(str(error))
+            listener.finished()
+            _leave(2, str(error))
+        except BrokenPipeError:  # the reader of our output, such as head, is gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            listener.finished()
+            _leave(1, "the reader of its output is gone")
+        except Exception as error:
+            if listener.number is not None:  # a library has wrapped the interrupt
+                _stopped(listener, words, begun, kept)
+            listener.finished()
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                where = f" ({error.filename})" if error.filename else ""
+                _complain(f"{error.strerror}{where}. Make room, or name a --workdir that you may write to, and run the"
+                          " same command again: finished results are kept.")
+                _leave(2, str(error.strerror))
+            if not isinstance(error, jax.errors.JaxRuntimeError) or "RESOURCE_EXHAUSTED" not in str(error):
+                _fail()
+                raise
+            _complain("Out of memory on the device. Use a smaller --chunk, --batching=map or a smaller --batch_size; "
+                      "finished results are kept.")
+            _leave(1, "out of memory on the device")
+        sys.exit(0)
+
+
+def _stopped(listener: interrupt.Listener, words: Sequence[str], begun: Sequence[Any], kept: Any) -> NoReturn:
+    """Ends a process that was told to stop."""
+    _complain(_words_of_farewell(words, begun, kept))
+    listener.finished()
+    _leave(listener.code, "stopped by the user")
+
+
+def _farewell(words: Sequence[str], begun: Sequence[Any], kept: Any) -> str:
+    """The last words of a process that ends at once; the others are told, if that is quick."""
+    if parallel.process_count() > 1:
+        telling = threading.Thread(target=parallel.give_up, args=("stopped by the user",), daemon=True)
+        telling.start()
+        telling.join(1.0)
+    return spelled(_words_of_farewell(words, begun, kept))
+
+
+def _words_of_farewell(words: Sequence[str], begun: Sequence[Any], kept: Any) -> str:
+    """What is saved, and the command that goes on."""
+    config = begun[0] if begun else None
+    workdir = getattr(config, "workdir", None)
+    kept = kept(config) if callable(kept) and config is not None else kept
+    flags = pathlib.Path(workdir) / RUN_FLAGS if workdir and parallel.process_count() == 1 else None
+    repeat = again(words, config.run_flags if config is not None else "", flags)
+    if not kept and config is not None:
+        return f"Stopped. Results are written at the end, so this run leaves none. Run it again by\n  {repeat}"
+    if workdir is None or not pathlib.Path(workdir).is_dir():
+        return f"Stopped while starting; nothing was written. Run it again by\n  {repeat}"
+    if latest() is None:
+        return f"Stopped while starting; what {workdir} holds is as it was. Go on by\n  {repeat}"
+    return f"Stopped at {latest()}. Saved in {workdir}: {kept}. Go on by\n  {repeat}"
 
 
 def _fail() -> None:
@@ -184,17 +245,40 @@ def _leave(code: int, reason: str) -> NoReturn:
 
 def stdout() -> Console:
     """The console for results; wide where nobody watches, so that files and pipes get whole lines."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
+    console = Console(highlight=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, emoji=False, width=200)
 
 
 def note(text: str) -> None:
     """Prints a remark on standard error, so that results can be piped; of several processes, in the first."""
     if not parallel.is_main():
         return
-    console = Console(stderr=True, highlight=False)
+    console = shown() or Console(stderr=True, emoji=False)
     terminal = console.is_terminal
-    console.print(text, style="dim" if terminal else None, markup=False, soft_wrap=not terminal)
+    console.print(spelled(text), style="dim" if terminal else None, markup=False, highlight=False,
+                  soft_wrap=not terminal)  # fmt: skip
+
+
+def watched() -> bool:
+    """Whether remarks and progress go to a terminal, not to a log."""
+    return Console(stderr=True).is_terminal
+
+
+def check_writable(workdir: pathlib.Path) -> None:
+    """Makes a working directory, before anything is computed.
+
+    Args:
+      workdir: the directory.
+
+    Raises:
+      InputError: it cannot be made, or not be written to.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if not os.access(workdir, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
 
 
 def enable_compile_cache() -> pathlib.Path | None:
@@ -237,7 +321,7 @@ def write_run_flags(workdir: pathlib.Path, config: CommandConfig) -> pathlib.Pat
     path = workdir / RUN_FLAGS
     if parallel.is_main():
         with records.replaced(path) as file:
-            file.write(f"# Repeats this run: {_program()} --flagfile={path}\n{config.run_flags}")
+            file.write(f"# Repeats this run: {program()} --flagfile={path}\n{config.run_flags}")
     return path
 
 
@@ -278,14 +362,6 @@ def compared(config: CommandConfig) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in ("workdir", "run_flags", *PROCESS_FLAGS)}
 
 
-def _program() -> str:
-    """How this process was started, as a person would type it."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None:
-        return f"python -m {re.sub(r'[.]__main__$', '', spec.name)}"
-    return f"python {sys.argv[0]}" if sys.argv[0] else "python"
-
-
 def _complain(message: str) -> None:
-    console = Console(stderr=True, highlight=False)
-    console.print(message, style="red" if console.is_terminal else None, markup=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, emoji=False)
+    console.print(spelled(message), style="red" if console.is_terminal else None, markup=False, soft_wrap=True)

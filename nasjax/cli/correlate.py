@@ -69,6 +69,7 @@ def main(config: CorrelateConfig) -> None:
     own = accuracies.as_scores(config.scores)
     scores = correlation.read_scores(config.scores or workdir) if own is None else own
     space = None if config.scores else accuracies.space_of(workdir)
+    common.check_writable(workdir)
     found = correlation.correlate(
         scores,
         accuracies.load(config.table, space),
@@ -113,7 +114,7 @@ def write_results(
     with records.replaced(files[2]) as file:
         file.write(json.dumps(_result(found, source, table), indent=2) + "\n")
     with records.replaced(files[3]) as file:
-        file.write(f"# Repeats this run: python -m launch.correlate --flagfile={files[3]}\n{flags}")
+        file.write(f"# Repeats this run: {common.program()} --flagfile={files[3]}\n{flags}")
     facts = {
         "Architectures scored": f"{found.scored:,}",
         "of known accuracy": f"{len(found.joined):,}",

@@ -39,7 +39,7 @@ _WHAT, _IMAGES, _NETWORK = "What to measure", "Images", "Network"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ERFFlags(common.RunConfig):
+class ERFFlags(common.MeasureConfig):
     """Options of launch.das_erf."""
 
     variants: str = option("2d,identity,das,dilated,large_kernel", "Variants of launch.das_train, separated by commas,"

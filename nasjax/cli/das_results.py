@@ -176,7 +176,7 @@ def summary(result: Any, config: Any) -> dict[str, Any]:
     name = f"test_{measure(result)}"
     facts: dict[str, Any] = {
         "variant": config.variant,
-        name: next(row[name] for row in reversed(result.fitted.history) if name in row),
+        name: next((row[name] for row in reversed(result.fitted.history) if name in row), float("nan")),
         "train_loss": last["train_loss"],
         "epochs": last["epoch"],
         "parameters": networks.count_params(result.fitted.variables.params),

@@ -137,7 +137,7 @@ def main(config: DASSearchConfig) -> None:
 
 def run() -> None:
     """Entry point of ``python -m launch.das_search``."""
-    common.run(main, DASSearchConfig)
+    common.run(main, DASSearchConfig, kept="every finished epoch")
 
 
 def cell_of(config: DASSearchConfig) -> Any:

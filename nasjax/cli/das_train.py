@@ -43,7 +43,7 @@ NOT_COMPARED = (*common.NOT_COMPARED, "examples")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DASTrainFlags(common.RunConfig):
+class DASTrainFlags(common.JobConfig):
     """Options of launch.das_train."""
 
     task: str = option("classification", "What the labels are.", section=_WHAT,
@@ -145,11 +145,14 @@ def main(config: DASTrainFlags) -> None:
     file = das_results.write(workdir, result, config, seconds)
     das_results.show(console, result, config, seconds)
     console.print(f"Report: {file}", markup=False, soft_wrap=True)
+    if result.fitted.stopped:
+        raise InputError(f"Stopped: {result.fitted.stopped}. A smaller learning rate may help. Other settings need a"
+                         f" new --workdir: {workdir} holds the state of these.")
 
 
 def run() -> None:
     """Entry point of ``python -m launch.das_train``."""
-    common.run(main, DASTrainFlags)
+    common.run(main, DASTrainFlags, kept="every finished epoch")
 
 
 @contextlib.contextmanager

@@ -95,7 +95,7 @@ def sample(number: int, *, seed: int = 0) -> list[str]:
 
 def run() -> None:
     """Entry point of ``python -m nasjax.cli.demo``."""
-    common.run(main, DemoConfig)
+    common.run(main, DemoConfig, kept="every finished block of architectures")
 
 
 def _step(step: Callable[[Any], None], config_type: type[Any], flags: dict[str, object]) -> None:

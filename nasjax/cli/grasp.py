@@ -189,13 +189,16 @@ def evaluate(
     rows = np.stack([part.train for part in parts])
     targets, truth = data.targets[column], data.targets[config.truth or column]
     check_targets(truth, len(truth))
-    models = grasp.fit_many(data.graphs, rows, targets[rows], seeds=seeds(config), config=made, **run)
-    found = []
-    for model, part in zip(models, parts, strict=True):
-        prediction = model.predict(data.graphs[part.test], **run)
-        chosen = data.targets[config.validation][part.test] if config.validation else None
-        metrics = grasp.evaluate(prediction.score, truth[part.test], validation=chosen)
-        found.append(grasp_report.Measured(part, prediction, metrics))
+    found: list[grasp_report.Measured] = []
+    with common.progress("Training", unit="split") as report:
+        report(0, len(parts))
+        models = grasp.fit_many(data.graphs, rows, targets[rows], seeds=seeds(config), config=made, **run)
+        for model, part in zip(models, parts, strict=True):
+            prediction = model.predict(data.graphs[part.test], **run)
+            chosen = data.targets[config.validation][part.test] if config.validation else None
+            metrics = grasp.evaluate(prediction.score, truth[part.test], validation=chosen)
+            found.append(grasp_report.Measured(part, prediction, metrics))
+            report(len(found), len(parts))
     return found
 
 
@@ -216,7 +219,11 @@ def train_on_all(
 ) -> grasp.Predictor:
     """A predictor of the whole table."""
     check_targets(data.targets[column], len(data.archs))
-    return grasp.fit(data.graphs, data.targets[column], seed=config.seed, config=made, **run)
+    with common.progress("Training", unit="predictor") as report:
+        report(0, 1)
+        model = grasp.fit(data.graphs, data.targets[column], seed=config.seed, config=made, **run)
+        report(1, 1)
+    return model
 
 
 def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Path, run: dict[str, Any],
@@ -227,6 +234,7 @@ def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Pat
         model = grasp.load(config.model, config=made if own else None)
     space = grasp_input.make_space(config, "" if config.model else words(config.column)[0])
     chosen = archs.choose(jax.random.key(config.seed), space, config.archs)
+    common.check_writable(workdir)
     if not config.model:
         proxies = list(dict.fromkeys([*made.features.proxies, *made.train.pretrain]))
         column = words(config.column)[0]
@@ -239,6 +247,11 @@ def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Pat
     prediction = model.predict(graphs, **run)
     with common.exclusive(workdir):
         grasp_report.write_ranking(workdir, config, chosen, prediction, time.monotonic() - begin)
+
+
+def kept(config: GraspCommandConfig) -> str:
+    """What a stopped run leaves behind."""
+    return "every finished data set" if config.job == "transfer" else ""
 
 
 def seeds(config: GraspCommandConfig) -> tuple[int, ...]:
@@ -258,7 +271,7 @@ def words(text: str) -> list[str]:
 
 def run() -> None:
     """Entry point of ``python -m launch.grasp``."""
-    common.run(main, GraspCommandConfig)
+    common.run(main, GraspCommandConfig, kept=kept)
 
 
 if __name__ == "__main__":

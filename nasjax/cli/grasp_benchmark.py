@@ -77,7 +77,7 @@ def choose(key: jax.Array, space: Any, config: GraspBenchmarkCommand) -> list[st
 
 def run() -> None:
     """Entry point of ``python -m launch.grasp_benchmark``."""
-    common.run(main, GraspBenchmarkCommand)
+    common.run(main, GraspBenchmarkCommand, kept="every finished epoch, and the table of what is trained")
 
 
 if __name__ == "__main__":

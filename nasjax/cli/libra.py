@@ -97,6 +97,7 @@ def main(config: LibraCommandConfig) -> None:
     if given.num_params is None and config.bias == "params":
         raise InputError("The table has no column params and its space is unknown, so biases cannot be measured. Add "
                          "the column, name the space by --space, or another column by --bias.")  # fmt: skip
+    common.check_writable(workdir)
     with common.progress("Comparing", unit="method", compiles=False) as progress:
         found = comparison.compare(
             given.scores, given.accuracies, given.num_params, methods=_words(config.methods),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ from nasjax.types import InputError
 Config = TypeVar("Config")
 _METADATA = "nasjax.option"
 _HELP_FLAGS = ("help", "helpshort", "helpfull")
+_NEEDED = {int: "a whole number, as in 3,", float: "a number, as in 0.5,", bool: "true or false"}
 _LONGEST = 100  # characters of a flag's name
 
 
@@ -83,6 +85,20 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     return f"{question}Allowed: {', '.join(names)}."
 
 
+def listed(config_type: Any) -> list[tuple[dataclasses.Field[Any], Any]]:
+    """The options of a configuration, a command's own before the shared ones.
+
+    Args:
+      config_type: a dataclass with ``option`` fields.
+
+    Returns:
+      Pairs of a field and what ``option`` says of it: help, section, kind, choices, minimum, required.
+    """
+    found = [(f, f.metadata[_METADATA]) for f in dataclasses.fields(config_type) if _METADATA in f.metadata]
+    own = set(config_type.__dict__.get("__annotations__", {}))
+    return sorted(found, key=lambda pair: pair[0].name not in own)
+
+
 def make_flags(config_type: type) -> flags.FlagValues:
     """Defines one absl flag for each option of a configuration.
 
@@ -95,7 +111,7 @@ def make_flags(config_type: type) -> flags.FlagValues:
     values = flags.FlagValues()
     define: dict[type, Any] = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float,
                                bool: flags.DEFINE_bool}
-    for field, described in _options(config_type):
+    for field, described in listed(config_type):
         define[described.kind](field.name, field.default, described.help, flag_values=values)
     for name in _HELP_FLAGS:
         flags.DEFINE_bool(name, False, "Shows this help.", flag_values=values)
@@ -117,7 +133,7 @@ def parse(config_type: type[Config], argv: Sequence[str]) -> tuple[Config | None
       InputError: unknown flag, a value that is none of those allowed, a stray word, a required flag missing.
     """
     values = make_flags(config_type)
-    names = [field.name for field, _ in _options(config_type)]
+    names = [field.name for field, _ in listed(config_type)]
     for word in argv:
         if word.startswith("-") and len(word.partition("=")[0]) > _LONGEST:  # absl would compare it at any length
             raise InputError(f"Unknown flag {word[:_LONGEST]}... --helpshort lists all flags.")
@@ -128,6 +144,17 @@ def parse(config_type: type[Config], argv: Sequence[str]) -> tuple[Config | None
         close = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
         question = f" Did you mean {' or '.join(f'--{n}' for n in close)}?" if close else ""
         raise InputError(f"Unknown flag --{name}.{question} --helpshort lists all flags.") from None
+    except (flags.CantOpenFlagFileError, UnicodeDecodeError):
+        named = next((word.partition("=")[2] for word in argv if word.lstrip("-").startswith("flagfile=")), "")
+        raise InputError(f"--flagfile={named}: it, or a file that it names, is no text file that can be read. Name a"
+                         " run.flags of an earlier run, or write one flag a line.") from None
+    except flags.IllegalFlagValueError as error:
+        found = re.match(r"flag --(\w+)=(.*?): ", str(error), re.DOTALL)
+        kinds = {field.name: described.kind for field, described in listed(config_type)}
+        needed = _NEEDED.get(kinds.get(found[1], bool) if found else bool)
+        if not found or needed is None:
+            raise InputError(f"{str(error)[:1].upper()}{str(error)[1:]}. --helpshort explains the flags.") from None
+        raise InputError(f"--{found[1]}={found[2]}: {needed} is needed. --helpshort explains the flag.") from None
     except flags.Error as error:
         raise InputError(f"{str(error)[:1].upper()}{str(error)[1:]}. --helpshort explains the flags.") from None
     except (OSError, ValueError, RecursionError) as error:  # bytes that are no text, or a name that no file can have
@@ -136,7 +163,7 @@ def parse(config_type: type[Config], argv: Sequence[str]) -> tuple[Config | None
         return None, ""
     if rest:
         raise InputError(f"{rest[0]!r} is no flag; write --name=value. --helpshort lists all flags.")
-    for field, described in _options(config_type):
+    for field, described in listed(config_type):
         _check(field.name, values[field.name].value, described)
     given = [flag.serialize() for flag in (values[name] for name in names) if not flag.using_default_value]
     return config_type(**{name: values[name].value for name in names}), "".join(f"{line}\n" for line in given)
@@ -156,7 +183,7 @@ def help_text(config_type: type, *, program: str, about: str, width: int | None 
     """
     width = min(100, width or shutil.get_terminal_size().columns)
     sections: dict[str, list[str]] = {}
-    for field, described in _options(config_type):
+    for field, described in listed(config_type):
         lines = sections.setdefault(described.section, [])
         facts = [f"one of {', '.join(described.choices)}"] if described.choices else []
         if described.required:
@@ -177,12 +204,6 @@ def help_text(config_type: type, *, program: str, about: str, width: int | None 
     return f"{about.strip()}\n\nUsage: {program} [--flag=value ...]\n\n" + "\n\n".join(pages) + (
         "\n\n--flagfile=FILE reads flags from a file; the run.flags of a run repeats it.\n"
     )
-
-
-def _options(config_type: Any) -> list[tuple[dataclasses.Field[Any], _Option]]:
-    found = [(f, f.metadata[_METADATA]) for f in dataclasses.fields(config_type) if _METADATA in f.metadata]
-    own = set(config_type.__dict__.get("__annotations__", {}))
-    return sorted(found, key=lambda pair: pair[0].name not in own)  # a command's own options before the shared ones
 
 
 def _check(name: str, value: Any, described: _Option) -> None:

@@ -173,7 +173,7 @@ def _printed(profile: IntervalProfile) -> RichTable:
 
 def run() -> None:
     """Entry point of ``python -m launch.profile_layers``."""
-    common.run(main, ProfileConfig)
+    common.run(main, ProfileConfig, kept="every finished block of architectures")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from nasjax import parallel
 
-LINE_EVERY = 10.0  # seconds between plain lines
+LINE_EVERY = 10.0  # seconds between plain lines, and a tenth of the time so far: a long log stays short
+_LINE_SHARE = 0.1
 _WINDOW = 20  # reports that the rate is measured over: old ones describe another load
+_latest: list[str] = []  # what was reported last, for a run that is stopped
+_shown: list[Console] = []  # of the bars on the terminal: what another console prints would tear them
 
 
 class Rate:
@@ -27,7 +30,7 @@ class Rate:
           clock: returns seconds.
           compiles: whether the first part waits for a compiler.
         """
-        self._clock = clock
+        self.clock = clock
         self._compiles = compiles
         self._begin = clock()
         self._reports: collections.deque[tuple[float, int]] = collections.deque(maxlen=_WINDOW)
@@ -38,7 +41,7 @@ class Rate:
         if not self._started:
             self._started = True
         elif not self._reports or done != self._reports[-1][1]:
-            self._reports.append((self._clock(), done))
+            self._reports.append((self.clock(), done))
 
     @property
     def compiling(self) -> bool:
@@ -48,7 +51,7 @@ class Rate:
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
-        return self._clock() - self._begin
+        return self.clock() - self._begin
 
     def per_second(self) -> float | None:
         """Items a second lately; None before two parts are finished."""
@@ -63,7 +66,7 @@ class Rate:
         if speed is None:
             return None
         when, done = self._reports[-1]
-        return max(0.0, (total - done) / speed - (self._clock() - when))
+        return max(0.0, (total - done) / speed - (self.clock() - when))
 
 
 def duration(seconds: float) -> str:
@@ -110,11 +113,43 @@ def progress(
     if not parallel.is_main():
         yield lambda done, total: None
         return
-    console = console or Console(stderr=True)
+    console = console or Console(stderr=True, emoji=False)
     rate = Rate(clock, compiles=compiles)
     shown = _bar if console.is_terminal and not console.is_dumb_terminal else _lines
+    _latest.clear()
     with shown(title, unit, console, rate) as report:
-        yield report
+
+        def reported(done: int, total: int) -> None:
+            _latest[:] = [f"{done:,} of {total:,} {unit}s"]
+            report(done, total)
+
+        yield reported
+
+
+def latest() -> str | None:
+    """What was reported last in this process, such as "12 of 64 architectures"; None before the first report."""
+    return _latest[0] if _latest else None
+
+
+def shown() -> Console | None:
+    """The console of the bar that is shown, to print above it; None without one."""
+    return _shown[-1] if _shown else None
+
+
+class Sparse:
+    """Which lines a log gets: the first, then one every ten seconds, later one every tenth of the time so far."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Starts the clock; ``clock`` returns seconds."""
+        self._clock, self._begin, self._next = clock, clock(), -float("inf")
+
+    def due(self) -> bool:
+        """Whether a line is due; then the next one waits."""
+        elapsed = self._clock() - self._begin
+        if elapsed < self._next:
+            return False
+        self._next = elapsed + max(LINE_EVERY, _LINE_SHARE * elapsed)
+        return True
 
 
 @contextlib.contextmanager
@@ -128,18 +163,20 @@ def _bar(title: str, unit: str, console: Console, rate: Rate) -> Iterator[Callab
             rate.report(done)
             bar.update(task, completed=done, total=total, state=_state(done, total, unit, rate))
 
-        yield report
+        _shown.append(console)
+        try:
+            yield report
+        finally:
+            _shown.remove(console)
 
 
 @contextlib.contextmanager
 def _lines(title: str, unit: str, console: Console, rate: Rate) -> Iterator[Callable[[int, int], None]]:
-    last = -float("inf")
+    sparse = Sparse(rate.clock)
 
     def report(done: int, total: int) -> None:
-        nonlocal last
         rate.report(done)
-        if rate.elapsed - last >= LINE_EVERY or done == total:
-            last = rate.elapsed
+        if sparse.due() or done == total:
             console.print(f"{title}: {_state(done, total, unit, rate)}", highlight=False, soft_wrap=True)
 
     yield report

@@ -128,7 +128,7 @@ def _nothing(item: Any) -> Any:
 
 def run() -> None:
     """Entry point of ``python -m launch.score``."""
-    common.run(main, ScoreConfig)
+    common.run(main, ScoreConfig, kept="every finished block of architectures")
 
 
 def ranking_proxy(config: ScoreConfig, names: list[str]) -> str:

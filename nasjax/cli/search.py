@@ -162,7 +162,7 @@ def main(config: SearchConfig) -> None:
 
 def run() -> None:
     """Entry point of ``python -m launch.search``."""
-    common.run(main, SearchConfig)
+    common.run(main, SearchConfig, kept="every finished generation, and every finished block of scores")
 
 
 def algorithm_options(config: SearchConfig) -> dict[str, Any]:
@@ -198,8 +198,8 @@ def check_goal(config: SearchConfig) -> None:
       InputError: nothing or too much is named, an unknown proxy, or a selection file that cannot be read.
     """
     if bool(config.proxies) == bool(config.selection):
-        given = "both" if config.proxies else "none"
-        raise InputError(f"--proxies, --selection and --table say what to maximise; {given} of the first two is given."
+        given = "the first two are both given" if config.proxies else "none is given"
+        raise InputError(f"--proxies, --selection and --table say what to maximise; {given}."
                          " Give exactly one, as in --proxies=zico.")
     if config.selection:
         chosen = search.Selection.load(config.selection)

@@ -91,7 +91,7 @@ def main(config: TrainCommand) -> None:
     dataset, evaluation = images(config)
     space = with_precision(make_space(config, dataset), config.precision)
     arch_key, key = jax.random.split(jax.random.key(config.seed))
-    chosen = archs.choose(arch_key, space, config.arch)
+    chosen = archs.choose(arch_key, space, config.arch, flag="arch")
     if len(chosen) != 1:
         raise InputError(f"--arch={config.arch} names {len(chosen)} architectures; one is trained. To train many,"
                          " launch.benchmark.")
@@ -106,12 +106,12 @@ def main(config: TrainCommand) -> None:
                     f" {options.epochs} epochs, {parallel.device_summary()}.")
         if cache is not None:
             common.note(f"Compiled programs are kept in {cache}; NASJAX_CACHE names another directory, or off.")
-        begin, told = time.monotonic(), []
+        begin, lines = time.monotonic(), common.Sparse()
         with common.progress("Training", unit="image") as report:
 
             def watch(row: dict[str, Any]) -> None:
-                told.append(row["epoch"])
-                common.note(train_results.line(row, options.epochs, dataset.kind))
+                if common.watched() or lines.due() or row["epoch"] == options.epochs:
+                    common.note(train_results.line(row, options.epochs, dataset.kind))
 
             result = training.train(
                 space, arch, dataset, options, key=key, evaluation=evaluation, workdir=workdir,
@@ -119,7 +119,7 @@ def main(config: TrainCommand) -> None:
                 progress=report, watch=watch,
             )  # fmt: skip
             if result.stopped and not result.history:  # the directory may be claimed by other settings
-                raise InputError(f"Stopped: {result.stopped}")
+                raise InputError(f"Stopped: {result.stopped} The directory is free for other settings.")
         file = None
         if result.history and parallel.is_main():
             facts = {"Space": space.name, "Images": config.data, "Preset": config.preset}
@@ -130,12 +130,13 @@ def main(config: TrainCommand) -> None:
         console.print(f"\n{len(result.history)} epochs in {common.duration(time.monotonic() - begin)}{resumed}."
                       f" Report: {file}", markup=False, soft_wrap=True)
     if result.stopped:
-        raise InputError(f"Stopped: {result.stopped}")
+        raise InputError(f"Stopped: {result.stopped} Other settings need a new --workdir: {workdir} holds the state of"
+                         " these.")
 
 
 def run() -> None:
     """Entry point of ``python -m launch.train``."""
-    common.run(main, TrainCommand)
+    common.run(main, TrainCommand, kept="every finished epoch")
 
 
 def images(config: TrainCommand) -> tuple[Any, Any]:

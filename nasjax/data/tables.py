@@ -58,7 +58,8 @@ def load(name_or_path: str | os.PathLike, *, key: str = "arch") -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=_TEXT_COLUMNS | {key: "str"})
     except (ValueError, OSError, EOFError, zlib.error) as error:  # pandas' own errors are ValueErrors
-        raise InputError(f"'{path}' cannot be read as a table ({error}); allowed: .csv or .csv.gz") from error
+        said = " ".join(str(error).split())
+        raise InputError(f"'{path}' cannot be read as a table ({said}); allowed: .csv or .csv.gz") from error
     return _check(table, str(path), key)
 
 

@@ -154,7 +154,7 @@ class Store:
         """
         wanted = None if archs is None else set(archs)
         found: dict[str, Record] = {}
-        query = "SELECT * FROM scores WHERE context = ?1 AND (?2 IS NULL OR proxy = ?2)"
+        query = "SELECT * FROM scores WHERE context = ? AND proxy = coalesce(?, proxy)"
         for row in self._select(query, context, proxy):
             record = _record(row)
             if found.setdefault(record.arch, record).proxy != record.proxy:

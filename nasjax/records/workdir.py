@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nasjax.records.store import Record
 
 CONFIG_FILENAME = "config.json"
+_DIFFERENCES = 8  # that a message lists
+_LONGEST = 100  # characters of a value in a message
 
 
 def claim_workdir(
@@ -69,7 +71,9 @@ def claim_workdir(
     skipped = set(ignore)
     differing = [k for k in sorted({*old, *new} - skipped) if old.get(k) != new.get(k) or (k in old) != (k in new)]
     if differing:
-        lines = "\n".join(f"  {k}: there {_shown(old, k)}, now {_shown(new, k)}" for k in differing)
+        lines = "\n".join(f"  {k}: there {_shown(old, k)}, now {_shown(new, k)}" for k in differing[:_DIFFERENCES])
+        if len(differing) > _DIFFERENCES:
+            lines += f"\n  and {len(differing) - _DIFFERENCES} more"
         raise InputError(f"{directory} holds results of another configuration:\n{lines}\n"
                          "Use another --workdir, or the same flags as before.")
     return directory
@@ -116,7 +120,8 @@ def joined_reasons(bad: Sequence[tuple[str, str]], columns: int) -> str:
 
 
 def _shown(config: Mapping[str, Any], field: str) -> str:
-    return json.dumps(config[field]) if field in config else "absent"
+    text = json.dumps(config[field]) if field in config else "absent"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _publish(temporary: pathlib.Path, target: pathlib.Path) -> None:

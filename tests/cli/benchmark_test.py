@@ -168,6 +168,20 @@ def test_bad_input_writes_nothing(run_here, images, tmp_path, flags, message):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("content", ['{"space": "darts", "seed": 1}', '{"spa'])
+def test_a_directory_of_another_command_is_left_alone(run_here, images, tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    code, _, err = run_here(f"--workdir={tmp_path}", *TINY, f"--tasks=one=npz:{images}/one.npz")
+    assert code == 2 and ("another configuration" in err or "is damaged" in err)
+    assert (tmp_path / "config.json").read_text() == content
+
+
+def test_a_file_is_no_directory(run_here, images, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err = run_here(f"--workdir={tmp_path}/file/x", *TINY, f"--tasks=one=npz:{images}/one.npz")
+    assert code == 2 and "Not a directory" in err and "Traceback" not in err
+
+
 def test_options_of_training_and_augmentation():
     command = benchmark.BenchmarkCommand(
         workdir="w", epochs=3, train_options="cutout=4,crop_padding=0,label_smoothing=0.1,clip=none,randaugment=2:9"

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import textwrap
@@ -96,13 +97,60 @@ def test_exit_codes(command):
 
 
 def test_interrupted_by_the_user(command):
-    import signal
-
     process = command("--workdir=x", "--do=wait")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     code, _, err = ended(process)
     assert code == 130 and err.startswith("Stopped.") and "Traceback" not in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_a_stopped_run_says(tmp_path, capsys, number, code):
+    def main(config):
+        common.write_run_flags(tmp_path, config)
+        with common.progress("Scoring") as report:
+            report(0, 5)
+            if config.size:
+                report(2, 5)
+                signal.raise_signal(number)
+
+    def said(*argv, **kept):
+        with pytest.raises(SystemExit) as end:
+            common.run(main, Config, argv=argv, **kept)
+        return end.value.code, capsys.readouterr().err.partition("Stopped")[2]
+
+    ended, text = said(f"--workdir={tmp_path}", kept="every finished block")
+    assert ended == code
+    assert text.startswith(f" at 2 of 5 architectures. Saved in {tmp_path}: every finished block. Go on by\n")
+    assert text.endswith(f" --flagfile={tmp_path / 'run.flags'}\n")
+    ended, text = said(f"--workdir={tmp_path}", "--seed=3", kept=lambda config: "")
+    assert ended == code and "this run leaves none" in text
+    assert said(f"--workdir={tmp_path}", "--size=0") == (0, "")
+
+
+def test_stopped_before_anything_was_done(tmp_path, capsys):
+    def main(config):
+        raise KeyboardInterrupt
+
+    for workdir, expected in {tmp_path / "new": "nothing was written", tmp_path: "holds is as it was"}.items():
+        with common.progress("Scoring"), pytest.raises(SystemExit) as end:
+            common.run(main, Config, argv=[f"--workdir={workdir}", "--size=4"], kept="every finished block")
+        assert end.value.code == 130
+        err = capsys.readouterr().err
+        assert err.startswith("Stopped while starting;") and expected in err and err.endswith("--size=4\n")
+
+
+def test_a_directory_that_cannot_be_written(tmp_path):
+    common.check_writable(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="Not a directory. Use a --workdir"):
+        common.check_writable(tmp_path / "file" / "x")
+
+
+def test_symbols_are_no_pictures(capsys):
+    common.note("--archs=random:x: is no count")  # rich would draw :x:
+    assert capsys.readouterr().err == "--archs=random:x: is no count\n"
 
 
 def test_a_reader_that_leaves(command):

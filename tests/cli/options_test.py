@@ -70,6 +70,9 @@ def test_numbers_are_checked():
     assert message("--where=x", "--devices=0") == "--devices=0: must be at least 1."
     assert message("--where=x", "--seed=-1") == "--seed=-1: must be at least 0."
     assert "--devices=two" in message("--where=x", "--devices=two")
+    assert message("--where=x", "--devices=two").startswith("--devices=two: a whole number, as in 3, is needed.")
+    assert message("--where=x", "--rate=fast").startswith("--rate=fast: a number, as in 0.5, is needed.")
+    assert message("--where=x", "--plot=perhaps").startswith("--plot=perhaps: true or false is needed.")
     assert "--rate=fast" in message("--where=x", "--rate=fast")
 
 
@@ -79,6 +82,12 @@ def test_required_stray_and_missing():
     assert message("--where=x", "word").startswith("'word' is no flag; write --name=value.")
     assert "absent.flags" in message("--flagfile=absent.flags")
     assert "--where" in message("--where") or "where" in message("--where")
+
+
+def test_a_flag_file_that_is_no_text(tmp_path):
+    (tmp_path / "bad.flags").write_bytes(bytes(range(256)))
+    for name in ("bad.flags", "none.flags", ""):
+        assert "is no text file that can be read" in message(f"--flagfile={tmp_path / name}")
 
 
 def test_help_text():

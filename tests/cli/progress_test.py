@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from nasjax.cli import progress
+from nasjax.cli import common, progress
 
 
 class Clock:
@@ -71,6 +71,27 @@ def test_plain_lines_every_ten_seconds():
     assert len(lines) == 6
 
 
+def test_a_long_log_stays_short():
+    file, clock = io.StringIO(), Clock()
+    with progress.progress("Scoring", console=Console(file=file, width=80), clock=clock) as report:
+        for done in range(0, 36001):
+            clock.now += 1.0
+            report(done, 36000)
+    assert 60 < len(file.getvalue().splitlines()) < 90
+    assert progress.latest() == "36,000 of 36,000 architectures"
+
+
+def test_sparse():
+    clock = Clock()
+    sparse = progress.Sparse(clock)
+    due = []
+    for second in range(0, 2000):
+        clock.now = float(second)
+        if sparse.due():
+            due.append(second)
+    assert due[:4] == [0, 10, 20, 30] and due[-1] - due[-2] > 100
+
+
 def test_bar_on_a_terminal():
     file = io.StringIO()
     console = Console(file=file, width=100, force_terminal=True, legacy_windows=False)
@@ -82,6 +103,18 @@ def test_bar_on_a_terminal():
         console.print("remark")
     text = file.getvalue()
     assert "Scoring" in text and "20/100, 2.0 architectures/s, 40 s left" in text and "remark" in text
+
+
+def test_a_remark_stands_above_the_bar():
+    file = io.StringIO()
+    console = Console(file=file, width=100, force_terminal=True, legacy_windows=False)
+    with progress.progress("Training", console=console, compiles=False) as report:
+        report(0, 5)
+        common.note("epoch 1")
+        assert progress.shown() is console
+    assert progress.shown() is None
+    before = file.getvalue().partition("epoch 1")[0]
+    assert "━" not in before.rpartition("\x1b[2K")[2]  # the bar was taken away first
 
 
 def test_a_failure_passes_through():

@@ -75,7 +75,10 @@ def test_a_loss_that_is_no_number(run_here, tmp_path, data):
     code, out, err = run_here(f"--workdir={tmp_path / 'x'}", data, *RUN, "--learning_rate=1e38", "--epochs=40")
     assert code == 2 and "Stopped: the loss of step" in err and "is kept" in err
     if "initial state is kept" in err:  # then another learning rate may have the directory
+        assert "The directory is free for other settings" in err
         assert not (tmp_path / "x" / "config.json").exists()
+    else:
+        assert "Other settings need a new --workdir" in err
 
 
 @pytest.mark.parametrize(

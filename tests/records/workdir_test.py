@@ -31,6 +31,14 @@ def test_claim_again_with_the_same_configuration(tmp_path):
     records.claim_workdir(tmp_path, {**CONFIG, "engine": "host"}, ignore=["engine"])
 
 
+def test_a_long_list_of_differences_is_cut(tmp_path):
+    records.claim_workdir(tmp_path, {f"option{i:02}": "x" * 500 for i in range(30)})
+    with pytest.raises(InputError) as error:
+        records.claim_workdir(tmp_path, CONFIG)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 11 and max(map(len, lines)) < 250 and lines[-2] == "  and 26 more"
+
+
 def test_claim_of_another_configuration_lists_what_differs(tmp_path):
     records.claim_workdir(tmp_path, CONFIG)
     changed = {**CONFIG, "seed": 3, "alpha": None}
