@@ -1,6 +1,6 @@
 # make demo    install, then the main job on built-in data; results in runs/demo
-# make test    install, then lint, types, tests and notebooks: what continuous integration runs
-# make docs    install, then build the documentation; start page docs/_build/index.html
+# make test    install, then lint, types, tests, notebooks and documentation: what continuous integration runs
+# make docs    install, then build the documentation, warnings being errors; start page docs/_build/index.html
 PYTHON ?= python3
 VENV   ?= .venv
 DEMO   ?= runs/demo
@@ -26,7 +26,7 @@ $(VENV)/install.stamp: setup.py pyproject.toml | $(VENV)/python.stamp
 	@touch $@
 
 $(VENV)/test.stamp: setup.py pyproject.toml | $(VENV)/python.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,docs]'
 	@touch $@ $(VENV)/install.stamp
 
 install: $(VENV)/install.stamp
@@ -44,11 +44,10 @@ type: install-test
 unit: install-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test: lint type unit
+test: lint type docs unit
 
-docs: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+docs: install-test
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 
 clean:
-	rm -rf $(VENV) docs/_build .cache .pytest_cache .mypy_cache .ruff_cache build dist nasjax.egg-info
+	rm -rf $(VENV) docs/_build docs/proxy docs/reference .cache .pytest_cache .mypy_cache .ruff_cache build dist nasjax.egg-info

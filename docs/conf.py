@@ -1,14 +1,73 @@
 """Sphinx configuration: `make docs` writes docs/_build/index.html."""
 
+import os
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # nothing is computed
+
+import site_pages  # noqa: E402
+
 project = "nasjax"
 author = "The nasjax authors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+autosummary_generate = False  # tables alone; site_pages.py makes the pages
 autodoc_typehints = "none"  # the docstrings state shapes and types
 autodoc_member_order = "bysource"
-html_title = "nasjax"
 napoleon_use_ivar = True  # a NamedTuple lists its fields as well
+# What stands in single backticks is a link where the reference has it, and code elsewhere.
+default_role = "py:obj"
+nitpicky = True
+nitpick_ignore_regex = [("py:obj", ".*")]
+html_title = "nasjax"
 html_theme = "furo"
+html_math_renderer = "mathml"
+
+
+def write_pages(app):
+    site_pages.write(HERE)
+
+
+def link_proxies(app, docname, source):
+    """Names in the first column of the table of proxies lead to their pages."""
+    if docname == "proxies":
+        source[0] = site_pages.linked(source[0])
+
+
+def skip(app, what, name, member, options, *more):
+    return True if site_pages.is_field(member) else None
+
+
+def check_reference(app, env):
+    from sphinx.util import logging
+
+    for name in site_pages.undocumented(env.domaindata["py"]["objects"]):
+        logging.getLogger("nasjax").warning("the reference lacks %s", name)
+
+
+def inline_math(writer, node):
+    from docutils.nodes import SkipNode
+
+    writer.body.append(site_pages.mathml(node.astext(), display="inline"))
+    raise SkipNode
+
+
+def block_math(writer, node):
+    from docutils.nodes import SkipNode
+
+    writer.body.append(f'<div class="math">{site_pages.mathml(node.astext(), display="block")}</div>\n')
+    raise SkipNode
+
+
+def setup(app):
+    app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
+    app.connect("builder-inited", write_pages)
+    app.connect("source-read", link_proxies)
+    app.connect("autodoc-skip-member", skip)
+    app.connect("env-check-consistency", check_reference)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import pathlib
 import re
@@ -24,11 +25,13 @@ __all__ = [
     "NOT_COMPARED",
     "CommandConfig",
     "JobConfig",
+    "PluginsConfig",
     "ProcessesConfig",
     "RunConfig",
     "compared",
     "duration",
     "enable_compile_cache",
+    "load_plugins",
     "nearest",
     "note",
     "option",
@@ -102,6 +105,14 @@ class ProcessesConfig(CommandConfig):
                                     section=_PROCESSES, kind=int, minimum=0)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PluginsConfig(CommandConfig):
+    """Options of commands that know spaces and proxies by name."""
+
+    plugins: str = option("", "Modules of your own, separated by commas, which register spaces or proxies; imported"
+                          " first, also from the directory where the command is called.", section=_SECTION)
+
+
 def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequence[str] | None = None) -> None:
     """Runs a command and ends the process: 0 done, 2 bad input, 130 stopped by the user.
 
@@ -126,6 +137,8 @@ def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequ
             # Where a run takes place is no part of it.
             own = tuple(f"--{name}=" for name in PROCESS_FLAGS)
             given = "".join(line for line in given.splitlines(keepends=True) if not line.startswith(own))
+        if isinstance(config, PluginsConfig):
+            load_plugins(config.plugins)
         main(dataclasses.replace(cast(Any, config), run_flags=given))
         sys.stdout.flush()
     except InputError as error:
@@ -148,6 +161,29 @@ def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequ
         _fail()
         raise
     sys.exit(0)
+
+
+def load_plugins(names: str) -> None:
+    """Imports the modules that register spaces and proxies of the user's.
+
+    Args:
+      names: separated by commas; empty for none.
+
+    Raises:
+      InputError: a module is not found, or fails.
+    """
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        here = os.getcwd()
+        sys.path.insert(0, here)  # a console script does not look where it is called
+        try:
+            importlib.import_module(name)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"--plugins={names}: importing {name!r} failed ({type(error).__name__}: {error}). Name a"
+                             f" module in {here} or one that is installed, without .py.") from error
+        finally:
+            sys.path.remove(here)
 
 
 def _fail() -> None:
@@ -234,7 +270,8 @@ def write_run_flags(workdir: pathlib.Path, config: CommandConfig) -> pathlib.Pat
 def compared(config: CommandConfig) -> dict[str, Any]:
     """The fields of a configuration that ``config.json`` holds: all but where it takes place."""
     fields = dataclasses.asdict(config)
-    return {name: value for name, value in fields.items() if name not in ("workdir", "run_flags", *PROCESS_FLAGS)}
+    left_out = ("workdir", "run_flags", "plugins", *PROCESS_FLAGS)
+    return {name: value for name, value in fields.items() if name not in left_out}
 
 
 def _program() -> str:
