@@ -24,6 +24,7 @@ REFERENCE = {
     "nasjax.types": "",
     "nasjax.spaces": "",
     "nasjax.spaces.optional": "",
+    "nasjax.spaces.initial": "",
     "nasjax.spaces.cell201": "",
     "nasjax.spaces.kronecker_graph": "",
     "nasjax.proxies": "",
@@ -86,7 +87,7 @@ def reference_pages() -> dict[str, str]:
             elif callable(value):
                 lines += [f".. autofunction:: {name}", ""]
             else:
-                lines += [f".. autodata:: {name}", "   :no-value:", ""]
+                lines += [f".. py:data:: {name}", f"   :value: {value!r}", ""]
         lines += ["```", ""]
         if parts:
             lines += ["Modules: " + ", ".join(f"{{py:mod}}`{members[part].__name__}`" for part in parts) + ".", ""]

@@ -8,6 +8,8 @@ import pytest
 
 from nasjax.proxies import names, registry
 
+DIRECTIVE = r"^\.\. (?:autoclass|autofunction|py:data):: (\w+)$"
+
 
 @pytest.fixture(scope="module")
 def site(root):
@@ -76,7 +78,7 @@ def test_the_reference_has_every_public_name(root, reference):
         if not wanted or module.startswith(("nasjax.cli", "nasjax.testing.kits")):
             continue
         page = reference[f"{module}.md"]
-        shown = set(re.findall(r"^\.\. auto(?:class|function|data):: (\w+)$", page, re.MULTILINE))
+        shown = set(re.findall(DIRECTIVE, page, re.MULTILINE))
         parts = {part.rpartition(".")[2] for part in re.findall(r"\{py:mod\}`([\w.]+)`", page)}
         assert wanted == shown | parts, module
         assert f"\n{module}\n" in reference["index.md"]
@@ -89,6 +91,6 @@ def test_modules_that_users_import_are_in_the_reference(reference):
 
 def test_what_lacks_is_named(site, reference):
     every = {f"{file[:-3]}.{name}" for file, page in reference.items()
-             for name in re.findall(r"^\.\. auto(?:class|function|data):: (\w+)$", page, re.MULTILINE)}
+             for name in re.findall(DIRECTIVE, page, re.MULTILINE)}
     assert site.undocumented(every) == []
     assert site.undocumented(every - {"nasjax.search.libra"}) == ["nasjax.search.libra"]
