@@ -24,11 +24,23 @@ napoleon_use_ivar = True  # a NamedTuple lists its fields as well
 # What stands in single backticks is a link where the reference has it, and code elsewhere.
 default_role = "py:obj"
 nitpicky = True
-nitpick_ignore_regex = [("py:obj", ".*")]
+nitpick_ignore_regex = [("py:obj", ".*"), ("py:class", r"(?!nasjax\.).*")]
+nitpick_ignore = [  # types of fields that users read and do not make
+    ("py:class", f"nasjax.{name}")
+    for name in (
+        "das.crops.CropConfig",
+        "das.selection.Event",
+        "data.augment.AugmentConfig",
+        "data.readers.Reader",
+        "grasp.features.Scaling",
+        "search.comparison.Measured",
+        "search.pruning.PruneState",
+        "types.Variables",
+    )
+]
 html_title = "nasjax"
 html_theme = "furo"
 html_math_renderer = "mathml"
-suppress_warnings = ["toc.empty_glob"]  # pages that a checkout may lack
 
 
 def write_pages(app):
@@ -39,6 +51,9 @@ def link_proxies(app, docname, source):
     """Names in the first column of the table of proxies lead to their pages."""
     if docname == "proxies":
         source[0] = site_pages.linked(source[0])
+    for page in ("install", "cli"):
+        if docname == "index" and not (HERE / f"{page}.md").exists():
+            source[0] = source[0].replace(f"\n{page}\n", "\n")
 
 
 def skip(app, what, name, member, options, *more):

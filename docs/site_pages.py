@@ -74,13 +74,16 @@ def public_names(module: str) -> list[str]:
 def reference_pages() -> dict[str, str]:
     """File name -> Markdown, of every page of the reference and the page that lists them."""
     pages = {}
+    homes = _homes()
     for module, about in REFERENCE.items():
         members = {name: getattr(importlib.import_module(module), name) for name in public_names(module)}
         parts = [name for name, value in members.items() if inspect.ismodule(value)]
-        own = {name: value for name, value in members.items() if name not in parts}
+        elsewhere = {name: homes[id(v)] for name, v in members.items() if homes.get(id(v), module) != module}
+        own = {name: value for name, value in members.items() if name not in parts and name not in elsewhere}
         lines = [f"# {module}", "", about, "", "```{eval-rst}", f".. automodule:: {module}", "   :no-members:", ""]
-        if own:
-            lines += [".. autosummary::", "   :nosignatures:", "", *(f"   {module}.{name}" for name in own), ""]
+        listed = [name for name, value in own.items() if callable(value)]
+        if listed:
+            lines += [".. autosummary::", "   :nosignatures:", "", *(f"   {name}" for name in listed), ""]
         for name, value in own.items():
             if inspect.isclass(value):
                 lines += [f".. autoclass:: {name}", "   :members:", ""]
@@ -89,6 +92,9 @@ def reference_pages() -> dict[str, str]:
             else:
                 lines += [f".. py:data:: {name}", f"   :value: {value!r}", ""]
         lines += ["```", ""]
+        if elsewhere:
+            links = (f"{{py:obj}}`{home}.{name}`" for name, home in elsewhere.items())
+            lines += ["Here, and described there: " + ", ".join(links) + ".", ""]
         if parts:
             lines += ["Modules: " + ", ".join(f"{{py:mod}}`{members[part].__name__}`" for part in parts) + ".", ""]
         pages[f"{module}.md"] = "\n".join(lines)
@@ -96,6 +102,18 @@ def reference_pages() -> dict[str, str]:
     intro = "The names that `import nasjax` gives are a promise; the modules below them may gain more."
     pages["index.md"] = "\n".join(["# Reference", "", intro, "", *tree, ""])
     return pages
+
+
+def _homes() -> dict[int, str]:
+    """Function or class, by its identity -> the first module of the reference that has it, where it is described."""
+    homes: dict[int, str] = {}
+    for module in REFERENCE:
+        found = importlib.import_module(module)
+        for name in public_names(module):
+            value = getattr(found, name)
+            if callable(value):
+                homes.setdefault(id(value), module)
+    return homes
 
 
 def tables_of(page: str, first: str) -> list[tuple[str, list[dict[str, str]]]]:
@@ -247,11 +265,11 @@ def undocumented(objects: Any) -> list[str]:
     Returns:
       full names.
     """
-    wanted = []
+    wanted, homes = [], _homes()
     for module in REFERENCE:
-        found = importlib.import_module(module)
-        own = [name for name in public_names(module) if not inspect.ismodule(getattr(found, name))]
-        wanted += [f"{module}.{name}" for name in own]
+        members = {name: getattr(importlib.import_module(module), name) for name in public_names(module)}
+        own = {name: value for name, value in members.items() if not inspect.ismodule(value)}
+        wanted += [f"{module}.{name}" for name, value in own.items() if homes.get(id(value), module) == module]
     return [name for name in wanted if name not in objects]
 
 

@@ -60,7 +60,7 @@ def register(name: str, factory: Callable[..., Proxy], *, replace: bool = False)
 
     Args:
       name: what it is called: small letters, digits and underscores.
-      factory: called as factory(preset="nbsz" or "paper", **options) -> `Proxy` of that name; every option has a
+      factory: called as ``factory(preset=..., **options)``, gives a `Proxy` of that name; every option has a
         default. Its parameters are the options that ``name:option=value`` may set.
       replace: whether a proxy that has the name gives way; a second run of a notebook cell needs it.
 

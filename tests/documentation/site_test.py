@@ -79,7 +79,7 @@ def test_the_reference_has_every_public_name(root, reference):
             continue
         page = reference[f"{module}.md"]
         shown = set(re.findall(DIRECTIVE, page, re.MULTILINE))
-        parts = {part.rpartition(".")[2] for part in re.findall(r"\{py:mod\}`([\w.]+)`", page)}
+        parts = {part.rpartition(".")[2] for part in re.findall(r"\{py:(?:mod|obj)\}`([\w.]+)`", page)}
         assert wanted == shown | parts, module
         assert f"\n{module}\n" in reference["index.md"]
 
