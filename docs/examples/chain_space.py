@@ -154,7 +154,7 @@ class Chain(spaces.Classifier, spaces.OneProgram):
     def site_calls(self, arch):
         """For each activation, how often it is called in each tenth of the depth: int32 [10]."""
         table = self.layers(arch)
-        hot = ((table.bins[:, None] == jnp.arange(10)) & table.active[:, None]).astype(jnp.int32)
+        hot = ((table.bins[:, None] == jnp.arange(10)[None]) & table.active[:, None]).astype(jnp.int32)
         return {name: hot[i] for i, name in enumerate(table.names[:-1])}
 
 
