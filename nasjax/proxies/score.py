@@ -122,9 +122,9 @@ def score(
       ...          "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"]
       >>> result = nasjax.score(space, archs, batches, ("params", "nwot"), key=jax.random.key(0))
       >>> result.scores["params"].tolist(), result.valid["nwot"].tolist()
-      ([6146.0, 5906.0], [True, False])
+      ([8366.0, 4894.0], [True, False])
       >>> result.reasons["nwot"][1]
-      'no path from input to output'
+      'no path from input to output; nwot is -inf'
     """
     check_key(key)
     if store is not None and not hasattr(store, "describe"):

@@ -85,7 +85,7 @@ def get_space(name: str, **options: Any) -> Any:
       >>> space = get_space("nasbench201", channels=4, cells=1)
       >>> archs = space.decode(["|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|"])
       >>> archs.tolist(), space.num_params(archs).tolist()
-      ([[3, 0, 1, 0, 0, 2]], [6146])
+      ([[3, 0, 1, 0, 0, 2]], [8366])
     """
     if not isinstance(name, str) or name not in _SPACES:
         raise InputError(
