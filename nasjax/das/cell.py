@@ -51,8 +51,8 @@ def apply_cell(
         if config is not None and config != chosen.config:
             raise InputError("the genotype belongs to another cell than config; do: leave config out")
         weights, own, used = chosen.arrays()
-        return mixture(images, jnp.asarray(weights, images.dtype), jnp.asarray(own, images.dtype),
-                       config=chosen.config, gain=float(chosen.config.path_gain(kept=used.any(-1))), used=used,
+        gain = float(chosen.config.path_gain(kept=used.any(-1)))
+        return mixture(images, jnp.asarray(weights), jnp.asarray(own), config=chosen.config, gain=gain, used=used,
                        key=key)  # fmt: skip
     if config is None or magnitudes is None:
         raise InputError("alpha alone does not say what the cell is; do: give config and magnitudes, too")
@@ -87,6 +87,7 @@ def mixture(
       InputError: the arrays do not fit the cell.
     """
     _check(images, weights, magnitudes, config)
+    weights, magnitudes = (jnp.asarray(array, images.dtype) for array in (weights, magnitudes))
     if gain is None:
         gain = float(config.path_gain())
     batch, height, width, channels = images.shape
@@ -198,6 +199,8 @@ def _ranges(config: DASConfig, like: Array) -> tuple[Array, Array]:
 def _check(images: Any, weights: Any, magnitudes: Any, config: DASConfig) -> None:
     if images.ndim != 4 or min(images.shape) < 1:
         raise InputError(f"images {images.shape}; allowed: [batch, height, width, channels], none of them empty")
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise InputError(f"images {images.dtype}; allowed: floats, normalised; do: (images / 255 - mean) / std")
     wanted = (len(config.edges), len(config.operations))
     for name, array in (("weights or alpha", weights), ("magnitudes", magnitudes)):
         if tuple(array.shape) != wanted:
