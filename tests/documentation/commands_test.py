@@ -18,7 +18,7 @@ def documents(root):
 
 
 def commands(text, package):
-    """Commands of a package in a page, as words: in blocks, over several lines with a backslash, or within a sentence."""
+    """Commands of a package in a page, as words: in blocks, over lines with a backslash, or within a sentence."""
     found = []
     for name, rest in re.findall(rf"python -m {package}\.(\w+)((?: [^`\n]*)?)", re.sub(r" *\\\n\s*", " ", text)):
         if rest.count('"') % 2:  # itself part of a text in quotes, as gcloud takes it

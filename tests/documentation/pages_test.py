@@ -53,11 +53,12 @@ def tiny(monkeypatch, tmp_path, root):
     """Small spaces, few images, few steps; an empty directory with docs in it."""
     for registry, name in ((proxy_registry, "_FACTORIES"), (space_registry, "_SPACES")):
         monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
-    whole, resnet = nasjax.get_space, das.resnet
+    whole, resnet, strong = nasjax.get_space, das.resnet, grasp.preset
     monkeypatch.setattr(nasjax, "get_space", lambda name, **own: whole(name, **(own | SMALL.get(name, {}))))
     monkeypatch.setattr(nasjax.data, "load", smaller(nasjax.data.load, batch_size=8, image_size=8))
     monkeypatch.setattr(nasjax.proxies, "profile_interval", smaller(nasjax.proxies.profile_interval, num_archs=2))
-    monkeypatch.setattr(grasp, "preset", smaller(grasp.preset, steps=2, members=2, width=8))
+    few = {"steps": 2, "members": 2, "width": 8}
+    monkeypatch.setattr(grasp, "preset", lambda name: strong(name).with_options(**few))
     monkeypatch.setattr(training, "preset", smaller(training.preset, epochs=1))
     monkeypatch.setattr(das, "resnet", lambda depth, **own: resnet(10, **(own | {"width": 4})))
     monkeypatch.setattr(das, "SearchConfig", smaller(das.SearchConfig, epochs=1))
