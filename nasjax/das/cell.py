@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from nasjax.das import linear, ops
 from nasjax.das.config import DASConfig
@@ -108,9 +109,12 @@ def mixture(
             states = [*states[1:], out / gain]
         stills = [*stills[1:], _still(stills, weights, config) / gain]
     frames: dict[int, Array] = {0: images * stills[-1]}
-    for place, level in enumerate(moved):
-        frame = states[-1][place]
-        frames[level] = frame.reshape(height, width, batch, channels).transpose(2, 0, 1, 3) if fast else frame
+    last = list(states[-1]) if moved else []
+    if fast and moved:
+        # A loop, so that its input is an array: the compiler would fuse the sum over edges into the transposition, and
+        # compute it anew for every frame.
+        last = list(lax.map(lambda x: x.reshape(height, width, batch, channels).transpose(2, 0, 1, 3), states[-1]))
+    frames |= dict(zip(moved, last, strict=True))
     video = jnp.stack([frames[level] for level in config.levels], 1)
     return _scrambled(video) if config.layout == "tras" else video
 
