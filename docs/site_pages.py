@@ -28,6 +28,7 @@ REFERENCE = {
     "nasjax.spaces.cell201": "",
     "nasjax.spaces.kronecker_graph": "",
     "nasjax.proxies": "",
+    "nasjax.proxies.pass_base": "",
     "nasjax.own_model": "",
     "nasjax.data": "",
     "nasjax.data.augment": "",

@@ -6,6 +6,7 @@ import math
 import jax.numpy as jnp
 
 from nasjax import proxies
+from nasjax.proxies.pass_base import CustomPass
 
 
 def grad_log(*, preset="nbsz", init="torch"):
@@ -22,11 +23,11 @@ def grad_log(*, preset="nbsz", init="torch"):
 
 
 @dataclasses.dataclass(frozen=True)
-class SpreadPass(proxies.CustomPass):
+class SpreadPass(CustomPass):
     """How far the logits of the images of one batch lie apart."""
 
     def measure(self, space, variables, arch, images, labels, *, key=None, fixed=None):
-        """Statistics of one architecture; see `nasjax.proxies.CustomPass.measure`."""
+        """Statistics of one architecture; see `CustomPass.measure`."""
         logits = space.apply(variables, arch, images[0]).logits
         return {"spread": jnp.std(logits, axis=0).mean()}
 

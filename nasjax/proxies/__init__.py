@@ -6,7 +6,6 @@ from nasjax.proxies.base import Value as Value
 from nasjax.proxies.lswag import LswagConfig as LswagConfig
 from nasjax.proxies.lswag import lswag as lswag
 from nasjax.proxies.lswag import zico as zico
-from nasjax.proxies.pass_base import CustomPass as CustomPass
 from nasjax.proxies.passes import ActivationPass as ActivationPass
 from nasjax.proxies.passes import CostPass as CostPass
 from nasjax.proxies.passes import FisherPass as FisherPass

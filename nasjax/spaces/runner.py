@@ -186,7 +186,7 @@ class Runner:
             bias = bias * jnp.exp(-self.log_scale)
         return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
-    def activation(self, x: Array, name: str, function: Callable[[Array], Array] = jax.nn.relu) -> Array:
+    def activation(self, x: Array, name: str, *, function: Callable[[Array], Array] = jax.nn.relu) -> Array:
         """Activation function behind a tap.
 
         Args:
