@@ -50,4 +50,4 @@ docs: install-test
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 
 clean:
-	rm -rf $(VENV) docs/_build docs/proxy docs/reference .cache .pytest_cache .mypy_cache .ruff_cache build dist nasjax.egg-info
+	rm -rf $(VENV) docs/_build docs/proxy docs/reference docs/searching.md .cache .pytest_cache .mypy_cache .ruff_cache build dist nasjax.egg-info

@@ -14,7 +14,7 @@ project = "nasjax"
 author = "The nasjax authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "search.md"]  # Sphinx has a search.html of its own: searching.md is that page
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 autosummary_generate = False  # tables alone; site_pages.py makes the pages
@@ -47,10 +47,13 @@ def write_pages(app):
     site_pages.write(HERE)
 
 
-def link_proxies(app, docname, source):
-    """Names in the first column of the table of proxies lead to their pages."""
+def link(app, docname, source):
+    """Links to pages that the site alone has: those of proxies, and search.md by its other name."""
     if docname == "proxies":
         source[0] = site_pages.linked(source[0])
+    source[0] = source[0].replace("](search.md", "](searching.md")
+    if docname == "index":
+        source[0] = source[0].replace("\nsearch\n", "\nsearching\n")
     for page in ("install", "cli"):
         if docname == "index" and not (HERE / f"{page}.md").exists():
             source[0] = source[0].replace(f"\n{page}\n", "\n")
@@ -84,6 +87,6 @@ def block_math(writer, node):
 def setup(app):
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
     app.connect("builder-inited", write_pages)
-    app.connect("source-read", link_proxies)
+    app.connect("source-read", link)
     app.connect("autodoc-skip-member", skip)
     app.connect("env-check-consistency", check_reference)

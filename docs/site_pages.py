@@ -244,7 +244,14 @@ def _read(page: str) -> str:
 
 
 def write(folder: pathlib.Path) -> None:
-    """Writes the pages below ``proxy`` and ``reference``; files that are the same already keep their date."""
+    """Writes the pages below ``proxy`` and ``reference``; files that are the same already keep their date.
+
+    ``search.md`` is copied to ``searching.md``, since Sphinx writes a ``search.html`` of its own.
+    """
+    searching = folder / "searching.md"
+    text = (folder / "search.md").read_text(encoding="utf-8")
+    if not searching.exists() or searching.read_text(encoding="utf-8") != text:
+        searching.write_text(text, encoding="utf-8")
     for part, pages in (("proxy", proxy_pages()), ("reference", reference_pages())):
         target = folder / part
         target.mkdir(exist_ok=True)

@@ -35,7 +35,7 @@ def blocks(text):
 
 def pages(root):
     found = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
-    found = {path.stem: blocks(path.read_text(encoding="utf-8")) for path in found}
+    found = {path.stem: blocks(path.read_text(encoding="utf-8")) for path in found if path.stem != "searching"}
     return {name: code for name, code in found.items() if code}
 
 
