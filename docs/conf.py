@@ -80,7 +80,8 @@ def inline_math(writer, node):
 def block_math(writer, node):
     from docutils.nodes import SkipNode
 
-    writer.body.append(f'<div class="math">{site_pages.mathml(node.astext(), display="block")}</div>\n')
+    formula = site_pages.mathml(node.astext(), display="block")
+    writer.body.append(f'<div class="math" style="overflow-x: auto">{formula}</div>\n')
     raise SkipNode
 
 
