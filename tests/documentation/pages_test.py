@@ -19,7 +19,7 @@ from nasjax.proxies import registry as proxy_registry
 from nasjax.spaces import registry as space_registry
 
 # Blocks that take a minute to compile even so; the functions have tests of their own.
-LONG = {("pruning", 0), ("pruning", 1), ("spaces", 2), ("das", 0)}
+LONG = {("pruning", 0), ("pruning", 1), ("spaces", 2), ("das", 0), ("das_networks", 0)}
 # Run elsewhere: tests/search/documentation_test.py; needs a published file.
 ELSEWHERE = {("libra", 1), ("spaces", 0)}
 SMALL = {
@@ -56,6 +56,7 @@ def tiny(monkeypatch, tmp_path, root):
     whole, resnet, strong = nasjax.get_space, das.resnet, grasp.preset
     monkeypatch.setattr(nasjax, "get_space", lambda name, **own: whole(name, **(own | SMALL.get(name, {}))))
     monkeypatch.setattr(nasjax.data, "load", smaller(nasjax.data.load, batch_size=8, image_size=8))
+    monkeypatch.setattr(nasjax.data, "load_dataset", smaller(nasjax.data.load_dataset, image_size=8))
     monkeypatch.setattr(nasjax.proxies, "profile_interval", smaller(nasjax.proxies.profile_interval, num_archs=2))
     few = {"steps": 2, "members": 2, "width": 8}
     monkeypatch.setattr(grasp, "preset", lambda name: strong(name).with_options(**few))
