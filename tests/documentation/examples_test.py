@@ -26,6 +26,8 @@ def examples(root):
         patch.setattr(proxy_registry, "_FACTORIES", dict(proxy_registry._FACTORIES))
         patch.setattr(space_registry, "_SPACES", dict(space_registry._SPACES))
         patch.syspath_prepend(str(root / "docs" / "examples"))
+        for name in MODULES:
+            sys.modules.pop(name, None)
         yield {name: importlib.import_module(name) for name in MODULES}
         for name in MODULES:
             sys.modules.pop(name, None)

@@ -67,7 +67,9 @@ def tiny(monkeypatch, tmp_path, root):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").symlink_to(root / "docs")
     (tmp_path / "runs" / "libra").mkdir(parents=True)
-    return tmp_path
+    yield tmp_path
+    for name in ("my_proxies", "chain_space"):  # whoever imports them next registers them again
+        sys.modules.pop(name, None)
 
 
 def pictures(count=16, side=8):
