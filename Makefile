@@ -1,8 +1,8 @@
 # make demo    install, then the main job on built-in data; results in runs/demo
-# make test    install, then lint, types, tests and notebooks: what continuous integration runs
+# make test    install, then lint, types, tests, notebooks and documentation: what continuous integration runs
 # make dist    wheel and source archive, in dist
 # make check-dist    builds both, installs each into an empty environment, and uses it
-# make docs    install, then build the documentation; start page docs/_build/index.html
+# make docs    install, then build the documentation, warnings being errors; start page docs/_build/index.html
 PYTHON ?= python3
 VENV   ?= .venv
 DEMO   ?= runs/demo
@@ -28,7 +28,7 @@ $(VENV)/install.stamp: setup.py pyproject.toml | $(VENV)/python.stamp
 	@touch $@
 
 $(VENV)/test.stamp: setup.py pyproject.toml | $(VENV)/python.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,docs]'
 	@touch $@ $(VENV)/install.stamp
 
 install: $(VENV)/install.stamp
@@ -46,7 +46,7 @@ type: install-test
 unit: install-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test: lint type unit
+test: lint type docs unit
 
 dist: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
@@ -55,9 +55,8 @@ dist: install
 check-dist:
 	PYTHON=$(PYTHON) scripts/check_dist.sh
 
-docs: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+docs: install-test
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 
 clean:
-	rm -rf $(VENV) docs/_build .cache .pytest_cache .mypy_cache .ruff_cache build dist nasjax.egg-info
+	rm -rf $(VENV) docs/_build docs/proxy docs/reference docs/searching.md .cache .pytest_cache .mypy_cache .ruff_cache build dist nasjax.egg-info

@@ -70,7 +70,7 @@ setup(
             "scikit-learn>=1.5",
         ],
         "notebooks": ["ipykernel>=6.29", "ipython>=8.20", "jupyterlab>=4.3", "jupytext>=1.16"],
-        "docs": ["furo>=2024.8", "myst-parser>=4.0", "sphinx>=8.1"],
+        "docs": ["furo>=2024.8", "latex2mathml>=3.77", "myst-parser>=4.0", "sphinx>=8.1"],
         "benchmark": ["scikit-learn>=1.5", "torch>=2.6"],
     },
     classifiers=[

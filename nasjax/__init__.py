@@ -6,6 +6,7 @@ from nasjax import metrics as metrics
 from nasjax import own_model as own_model
 from nasjax import proxies as proxies
 from nasjax import search as search
+from nasjax import spaces as spaces
 from nasjax.own_model import score_model as score_model
 from nasjax.own_model import score_models as score_models
 from nasjax.proxies.score import ScoreResult as ScoreResult

@@ -146,6 +146,13 @@ def correlate(
 
     Raises:
       InputError: nothing to compare: no proxy, unknown column, fewer than three architectures in both.
+
+    Example:
+      >>> import pandas as pd
+      >>> scores = pd.DataFrame({"arch": ["a", "b", "c", "d"], "mine": [1.0, 2.0, 3.0, 4.0]})
+      >>> accuracies = pd.DataFrame({"arch": ["a", "b", "c", "d"], "top1": [70.0, 72.0, 71.0, 75.0]})
+      >>> correlate(scores, accuracies, num_bootstrap=0).table["spearman"].round(2).tolist()
+      [0.8]
     """
     if not 0 < top < 1:
         raise InputError(f"top={top}: the fraction of best architectures; allowed: between 0 and 1, such as 0.1.")

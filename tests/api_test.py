@@ -29,6 +29,7 @@ PUBLIC = {
     "score_model",
     "score_models",
     "search",
+    "spaces",
 }
 
 # Optional parameters that may be given by position, since every call reads better so.

@@ -40,7 +40,7 @@ NOT_COMPARED = ("devices", "steps", "top")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchmarkCommand(common.ProcessesConfig, common.JobConfig):
+class BenchmarkCommand(common.PluginsConfig, common.ProcessesConfig, common.JobConfig):
     """Options of launch.benchmark."""
 
     space: str = option("nasbench201", "Search space.", section=_WHAT)

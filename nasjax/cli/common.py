@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import importlib
 import os
 import pathlib
 import sys
@@ -30,6 +31,7 @@ __all__ = [
     "CommandConfig",
     "JobConfig",
     "MeasureConfig",
+    "PluginsConfig",
     "ProcessesConfig",
     "RunConfig",
     "Sparse",
@@ -38,6 +40,7 @@ __all__ = [
     "duration",
     "enable_compile_cache",
     "exclusive",
+    "load_plugins",
     "nearest",
     "note",
     "option",
@@ -120,6 +123,14 @@ class ProcessesConfig(CommandConfig):
                                     section=_PROCESSES, kind=int, minimum=0)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PluginsConfig(CommandConfig):
+    """Options of commands that know spaces and proxies by name."""
+
+    plugins: str = option("", "Modules of your own, separated by commas, which register spaces or proxies; imported"
+                          " first, also from the directory where the command is called.", section=_SECTION)
+
+
 def run(
     main: Callable[[Config], None],
     config_type: type[Config],
@@ -157,6 +168,8 @@ def run(
                 # Where a run takes place is no part of it.
                 own = tuple(f"--{name}=" for name in PROCESS_FLAGS)
                 given = "".join(line for line in given.splitlines(keepends=True) if not line.startswith(own))
+            if isinstance(config, PluginsConfig):
+                load_plugins(config.plugins)
             ready = cast(Any, dataclasses.replace(cast(Any, config), run_flags=given))
             begun.append(ready)
             main(ready)
@@ -222,6 +235,29 @@ def _words_of_farewell(words: Sequence[str], begun: Sequence[Any], kept: Any) ->
     if latest() is None:
         return f"Stopped while starting; what {workdir} holds is as it was. Go on by\n  {repeat}"
     return f"Stopped at {latest()}. Saved in {workdir}: {kept}. Go on by\n  {repeat}"
+
+
+def load_plugins(names: str) -> None:
+    """Imports the modules that register spaces and proxies of the user's.
+
+    Args:
+      names: separated by commas; empty for none.
+
+    Raises:
+      InputError: a module is not found, or fails.
+    """
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        here = os.getcwd()
+        sys.path.insert(0, here)  # a console script does not look where it is called
+        try:
+            importlib.import_module(name)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"--plugins={names}: importing {name!r} failed ({type(error).__name__}: {error}). Name a"
+                             f" module in {here} or one that is installed, without .py.") from error
+        finally:
+            sys.path.remove(here)
 
 
 def _fail() -> None:
@@ -359,7 +395,8 @@ def exclusive(workdir: pathlib.Path, *, name: str = FILENAME) -> Iterator[None]:
 def compared(config: CommandConfig) -> dict[str, Any]:
     """The fields of a configuration that ``config.json`` holds: all but where it takes place."""
     fields = dataclasses.asdict(config)
-    return {name: value for name, value in fields.items() if name not in ("workdir", "run_flags", *PROCESS_FLAGS)}
+    left_out = ("workdir", "run_flags", "plugins", *PROCESS_FLAGS)
+    return {name: value for name, value in fields.items() if name not in left_out}
 
 
 def _complain(message: str) -> None:

@@ -37,7 +37,7 @@ JOBS = ("evaluate", "transfer", "fit", "rank")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GraspCommandConfig(common.CommandConfig):
+class GraspCommandConfig(common.PluginsConfig):
     """Options of launch.grasp."""
 
     workdir: str = option(None, "Directory that results are written to.", section="Output", required=True)

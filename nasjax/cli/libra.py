@@ -33,7 +33,7 @@ _TABLE, _RULE, _MEASURE = "What to choose from", "How LIBRA chooses", "How to me
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LibraCommandConfig(common.CommandConfig):
+class LibraCommandConfig(common.PluginsConfig):
     """Options of launch.libra."""
 
     workdir: str = option(None, "Directory that results are written to.", section="Output", required=True)

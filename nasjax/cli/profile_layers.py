@@ -41,7 +41,7 @@ def _shared(name: str) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ProfileConfig(common.RunConfig):
+class ProfileConfig(common.PluginsConfig, common.RunConfig):
     """Options of launch.profile_layers."""
 
     space: str = _shared("space")

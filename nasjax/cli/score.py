@@ -34,7 +34,7 @@ _WHAT, _IMAGES = "What to score", "Images to score with"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScoreConfig(common.ProcessesConfig, common.RunConfig):
+class ScoreConfig(common.PluginsConfig, common.ProcessesConfig, common.RunConfig):
     """Options of launch.score."""
 
     space: str = option("nasbench201", "Search space.", section=_WHAT)

@@ -38,7 +38,7 @@ PRUNING = "pruning"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SearchConfig(common.ProcessesConfig, common.RunConfig):
+class SearchConfig(common.PluginsConfig, common.ProcessesConfig, common.RunConfig):
     """Options of launch.search."""
 
     space: str = option("nasbench201", "Search space.", section=_SPACE)

@@ -36,7 +36,7 @@ _WHAT, _IMAGES, _HOW = "What to train", "Images", "How to train"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainCommand(common.ProcessesConfig, common.JobConfig):
+class TrainCommand(common.PluginsConfig, common.ProcessesConfig, common.JobConfig):
     """Options of launch.train."""
 
     space: str = option("nasbench201", "Search space.", section=_WHAT)

@@ -38,6 +38,15 @@ def apply_cell(
 
     Raises:
       InputError: the arrays do not fit the cell, or something is missing.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from nasjax import das
+      >>> cell = das.preset("single_edge", num_frames=3)
+      >>> alpha = jnp.zeros((1, 5))  # one edge, five operations with equal weights
+      >>> magnitudes = das.sample_magnitudes(jax.random.key(0), cell)
+      >>> das.apply_cell(alpha, jnp.ones((2, 8, 8, 3)), config=cell, magnitudes=magnitudes).shape
+      (2, 3, 8, 8, 3)
     """
     if isinstance(chosen, Genotype):
         if config is not None and config != chosen.config:

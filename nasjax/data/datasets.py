@@ -39,7 +39,7 @@ def load_dataset(
       image_size: height and width to cut the centre square to, in pixels; by default as stored.
       num_classes: by default what the source says.
       num_images: so many images drawn by the seed, in the order of the data set; all by default (noise: 1,024).
-      task: a task of TransNAS-Bench-101; a ``folder:`` is then laid out as :mod:`nasjax.data.task_folders` says, and
+      task: a task of TransNAS-Bench-101; a ``folder:`` is then laid out as `nasjax.data.task_folders` says, and
         ``autoencoder`` and ``jigsaw`` go with any source.
       spherical: options of the projection to a sphere, or whether to project at all, with those of Spherical-CIFAR-100.
       seed: of noise, of ``num_images`` and of jigsaw permutations.

@@ -42,7 +42,7 @@ def load(
       else ``train``, else the only one there is.
     - ``folder:DIR``: one sub-directory a class, image files within, read as RGB.
     - ``tfds:NAME``, ``tfds:DIR``: a data set that tensorflow-datasets prepared as ArrayRecord, see
-      :mod:`nasjax.data.tfds`; split ``train`` by default.
+      `nasjax.data.tfds`; split ``train`` by default.
     - ``noise``, ``noise:alpha=2.5:classes=10``: random images of power spectrum 1/f^alpha with random labels.
 
     A relative path that does not exist is looked for below ``$NASJAX_DATA``.

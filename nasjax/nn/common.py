@@ -25,8 +25,8 @@ class Moments(NamedTuple):
     Attributes:
       mean: mean of the gradient g.
       m2: sum of (g - mean)^2.
-      mean_abs: mean of |g|.
-      m2_abs: sum of (|g| - mean_abs)^2.
+      mean_abs: mean of ``|g|``.
+      m2_abs: sum of ``(|g| - mean_abs)^2``.
     """
 
     mean: Array

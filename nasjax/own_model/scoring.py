@@ -83,6 +83,16 @@ def score_model(
     Raises:
       InputError: a function fails or returns something else, no weight layer or activation is found, or a proxy
         needs what is not given; raised before any long work.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, nasjax
+      >>> def network(params, images):
+      ...     return jax.nn.relu(images.mean((1, 2)) @ params["hidden"]) @ params["head"]
+      >>> params = {"hidden": jnp.ones((3, 4)), "head": jnp.ones((4, 10))}
+      >>> batches = nasjax.data.load("photos", batch_size=4, image_size=8)
+      >>> result = nasjax.score_model(network, params, batches, ("params", "flops"))
+      >>> result.scores["params"].tolist(), result.scores["flops"].tolist()
+      ([52.0], [52.0])
     """
     model = Model(apply_fn, params, init_fn, features_fn, norm_free_fn, loss_fn)
     space, archs = as_space(model, batches, name=name)

@@ -37,7 +37,7 @@ class LswagConfig:
 
     Attributes:
       var_of: variance of "abs" (the formula) or "signed" gradients (ZiCo's code); population variance.
-      numerator: "one" (L-SWAG) or "mean", the mean |g| (ZiCo).
+      numerator: "one" (L-SWAG) or "mean", the mean ``|g|`` (ZiCo).
       num_batches: M; the paper does not say; 2 as in ZiCo.
       granularity: observations are mini-batch ("batch", the paper) or "sample" gradients.
       interval: inclusive depth-percentile bins of Lambda, "auto" for the spike rule

@@ -55,6 +55,39 @@ def names() -> tuple[str, ...]:
     return tuple(_FACTORIES)
 
 
+def register(name: str, factory: Callable[..., Proxy], *, replace: bool = False) -> None:
+    """Makes a proxy of your own known by a name, to `get`, `parse`, `nasjax.score` and the commands.
+
+    Args:
+      name: what it is called: small letters, digits and underscores.
+      factory: called as ``factory(preset=..., **options)``, gives a `Proxy` of that name; every option has a
+        default. Its parameters are the options that ``name:option=value`` may set.
+      replace: whether a proxy that has the name gives way; a second run of a notebook cell needs it.
+
+    Raises:
+      InputError: the name is none or is taken, or the factory does not give such a proxy.
+
+    Example:
+      >>> from nasjax import proxies
+      >>> def depth(*, preset="nbsz"):
+      ...     finish = lambda facts: proxies.Value(float(facts.layers.depth), float(facts.layers.depth))
+      ...     return proxies.Proxy("depth", (), (proxies.CostPass(),), finish)
+      >>> proxies.register("depth", depth)
+      >>> proxies.get("depth").label
+      'depth'
+    """
+    if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]*", name) or name == "all":
+        raise InputError(f"Proxy name {name!r}; allowed are small letters, digits and underscores, such as my_proxy.")
+    if name in _FACTORIES and not replace:
+        raise InputError(f"Proxy {name!r} is registered already; take another name, or replace=True.")
+    if not callable(factory) or "preset" not in inspect.signature(factory).parameters:
+        raise InputError(f"Proxy {name!r}: {factory!r} is no function with a parameter preset.")
+    made = factory(preset="nbsz")
+    if not isinstance(made, Proxy) or made.name != name:
+        raise InputError(f"Proxy {name!r}: its factory gives {made!r:.80}, allowed is a Proxy of that name.")
+    _FACTORIES[name] = factory
+
+
 def get(name: str, *, preset: str = "nbsz", **options: Any) -> Proxy:
     """A proxy by name.
 

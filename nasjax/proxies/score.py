@@ -113,6 +113,18 @@ def score(
 
     Raises:
       InputError: anything asked for does not fit, raised before any long work; or memory ran out, with what to lower.
+
+    Example:
+      >>> import jax, nasjax
+      >>> space = nasjax.get_space("nasbench201", channels=4, cells=1, image_size=8)
+      >>> batches = nasjax.data.load("photos", batch_size=4, image_size=8)
+      >>> archs = ["|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|",
+      ...          "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"]
+      >>> result = nasjax.score(space, archs, batches, ("params", "nwot"), key=jax.random.key(0))
+      >>> result.scores["params"].tolist(), result.valid["nwot"].tolist()
+      ([8366.0, 4894.0], [True, False])
+      >>> result.reasons["nwot"][1]
+      'no path from input to output; nwot is -inf'
     """
     check_key(key)
     if store is not None and not hasattr(store, "describe"):

@@ -31,6 +31,12 @@ class Draw(NamedTuple):
 def check_law(law: str) -> str:
     """The law, if it is one.
 
+    Args:
+      law: name of an initialisation law.
+
+    Returns:
+      the name.
+
     Raises:
       InputError: unknown law.
     """
@@ -70,7 +76,16 @@ def weight(shape: tuple[int, ...], law: str, *, fan: tuple[Any, Any] | None = No
 
 
 def bias(size: int, fan_in: Any, law: str) -> Draw:
-    """The bias of a layer with ``fan_in`` inputs (may be traced): as torch draws it, or zero."""
+    """The bias of a layer: as torch draws it, or zero.
+
+    Args:
+      size: number of outputs.
+      fan_in: number of inputs; may be traced.
+      law: initialisation law of the weights.
+
+    Returns:
+      how it is drawn.
+    """
     return Draw((size,), "uniform", fan_in**-0.5) if law == "torch" else Draw((size,), "zeros", 0.0)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import re
 from typing import Any
 
 from nasjax.spaces.checks import check_precision
 from nasjax.types import InputError
 
-# Name -> "module:class". The class is a frozen dataclass; its fields are the options, but for those whose
+# Name -> "module:class", or the class. It is a frozen dataclass; its fields are the options, but for those whose
 # metadata say option=False. Modules are imported on demand, so that looking up one space does not pay for the others.
-_SPACES = {
+_SPACES: dict[str, str | type] = {
     "autoformer_base": "nasjax.spaces.autoformer:AutoFormerBase",
     "autoformer_small": "nasjax.spaces.autoformer:AutoFormerSmall",
     "autoformer_tiny": "nasjax.spaces.autoformer:AutoFormerTiny",
@@ -31,6 +32,40 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_SPACES))
 
 
+def register(name: str, space: type | str, *, replace: bool = False) -> None:
+    """Makes a search space of your own known by a name, to `get_space` and the commands.
+
+    Args:
+      name: what it is called: small letters, digits and underscores. The space's own ``name`` must be the same.
+      space: a frozen dataclass whose fields are its options, with the functions of `nasjax.spaces.SearchSpace`; or
+        "module:class", which is imported when the space is asked for.
+      replace: whether a space that has the name gives way; a second run of a notebook cell needs it.
+
+    Raises:
+      InputError: the name is none or is taken, or the class is no frozen dataclass.
+
+    Example:
+      >>> from nasjax import spaces
+      >>> from nasjax.spaces.nasbench201 import NasBench201
+      >>> spaces.register("wide201", NasBench201)  # a class of your own, see docs/add_space.md
+      >>> "wide201" in spaces.names()
+      True
+    """
+    if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise InputError(f"space name {name!r}; allowed: small letters, digits, underscores; do: call it my_space")
+    if name in _SPACES and not replace:
+        raise InputError(f"space {name!r} is registered already; do: take another name, or replace=True")
+    if isinstance(space, str):
+        if not re.fullmatch(r"[\w.]+:\w+", space):
+            raise InputError(f"space {name!r}: {space!r} is not of the form module:class")
+    elif not (isinstance(space, type) and dataclasses.is_dataclass(space) and _frozen(space)):
+        raise InputError(
+            f"space {name!r}: {space!r} is no frozen dataclass; do: write @dataclasses.dataclass(frozen=True) above "
+            "the class, so that it can be hashed and compared"
+        )
+    _SPACES[name] = space
+
+
 def get_space(name: str, **options: Any) -> Any:
     """Builds a search space.
 
@@ -45,13 +80,22 @@ def get_space(name: str, **options: Any) -> Any:
     Raises:
       InputError: on an unknown name or option (with the nearest known one), or when the space refuses
         the value of an option.
+
+    Example:
+      >>> space = get_space("nasbench201", channels=4, cells=1)
+      >>> archs = space.decode(["|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|"])
+      >>> archs.tolist(), space.num_params(archs).tolist()
+      ([[3, 0, 1, 0, 0, 2]], [8366])
     """
     if not isinstance(name, str) or name not in _SPACES:
         raise InputError(
             f"space {name!r} is unknown; allowed: {', '.join(names())}; do: {_nearest(name, names(), 'see names()')}"
         )
-    module, _, attribute = _SPACES[name].partition(":")
-    space = getattr(importlib.import_module(module), attribute)
+    registered = _SPACES[name]
+    space: Any = registered
+    if isinstance(registered, str):
+        module, _, attribute = registered.partition(":")
+        space = getattr(importlib.import_module(module), attribute)
     known = tuple(f.name for f in dataclasses.fields(space) if f.init and f.metadata.get("option", True))
     for option in options:
         if option not in known:
@@ -61,6 +105,10 @@ def get_space(name: str, **options: Any) -> Any:
             )
     check_precision(name, options.get("precision", "highest"))
     return space(**options)
+
+
+def _frozen(space: Any) -> bool:
+    return bool(space.__dataclass_params__.frozen)
 
 
 def _nearest(word: Any, known: tuple[str, ...], otherwise: str) -> str:

@@ -72,7 +72,14 @@ class Runner:
         self.log_scale = jnp.zeros((), dtype)
 
     def twin(self, log_scale: Array) -> Runner:
-        """A runner that starts from this state, with another scale; for the branches of a switch. It shows nothing."""
+        """A runner that starts from this state, with another scale; for the branches of a switch. It shows nothing.
+
+        Args:
+          log_scale: float [], what ``log_scale`` starts from.
+
+        Returns:
+          the runner.
+        """
         twin = Runner(self.options, self.params, self.stats, self.calls, None, self.moments, log_scale.dtype)
         twin.log_scale = log_scale
         return twin
@@ -83,11 +90,26 @@ class Runner:
         return {"mean": self.mean, "var": self.var}
 
     def own_moments(self, *path: Any) -> Any:
-        """Moments of a layer, or None."""
+        """Moments of a layer.
+
+        Args:
+          *path: names that lead to the layer's weights.
+
+        Returns:
+          the zero operand of `nasjax.nn.conv` and its like, or None.
+        """
         return None if self.moments is None else pick(self.moments, path)
 
     def norm(self, x: Array, *path: Any) -> Array:
-        """Batch norm; its running statistics are updated."""
+        """Batch norm; its running statistics are updated.
+
+        Args:
+          x: float [..., channels].
+          *path: names that lead to the norm's parameters and statistics.
+
+        Returns:
+          float, shaped like x.
+        """
         scale, shift = pick(self.params["scale"], path), pick(self.params["shift"], path)
         own = (pick(self.mean, path), pick(self.var, path))
         y, new = nn.batch_norm(x, scale, shift, stats=own, mode=self.options.norm)
@@ -96,47 +118,107 @@ class Runner:
         return y
 
     def set_stats(self, mean: Array, var: Array, *path: Any) -> None:
-        """New running statistics of a layer."""
+        """New running statistics of a layer.
+
+        Args:
+          mean: float [channels].
+          var: float [channels].
+          *path: names that lead to the norm's statistics.
+        """
         pick(self.mean, path[:-1])[path[-1]] = mean
         pick(self.var, path[:-1])[path[-1]] = var
 
     def conv(self, x: Array, *path: Any, bias: bool = False, **options: Any) -> Array:
-        """Convolution with the weights, and if asked for the bias, at a path; options as of `nasjax.nn.conv`."""
+        """Convolution with the weights at a path.
+
+        Args:
+          x: float [batch, height, width, in].
+          *path: names that lead to the kernel [height, width, in, out].
+          bias: whether the bias at the same path is added.
+          **options: of `nasjax.nn.conv`: stride, padding, dilation.
+
+        Returns:
+          float [batch, height, width, out].
+        """
         weights = pick(self.params["weights"], path)
         y = nn.conv(x, weights, precision=self.options.precision, moments=self.own_moments(*path), **options)
         return self.output(self.bias(y, *path) if bias else y)
 
     def linear(self, x: Array, *path: Any) -> Array:
-        """Product with the matrix at a path, and its bias."""
+        """Product with the matrix at a path, and its bias.
+
+        Args:
+          x: float [..., in].
+          *path: names that lead to the matrix [in, out] and the bias [out].
+
+        Returns:
+          float [..., out].
+        """
         weights = pick(self.params["weights"], path)
         y = nn.linear(x, weights, precision=self.options.precision, moments=self.own_moments(*path))
         return self.output(self.bias(y, *path))
 
     def output(self, y: Array) -> Array:
-        """The output of a layer, which ``show`` sees."""
+        """The output of a layer, which ``show`` sees.
+
+        Args:
+          y: what the layer computed.
+
+        Returns:
+          y.
+        """
         if self.show is not None:
             self.shown.append(self.show(y[None]))
         return y
 
     def bias(self, x: Array, *path: Any) -> Array:
-        """Adds the bias at a path, scaled down as x has been."""
+        """Adds the bias at a path, scaled down as x has been.
+
+        Args:
+          x: float [..., channels].
+          *path: names that lead to the bias [channels].
+
+        Returns:
+          float, shaped like x.
+        """
         bias = pick(self.params["bias"], path)
         if self.options.rescale:
             bias = bias * jnp.exp(-self.log_scale)
         return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
-    def activation(self, x: Array, name: str, function: Callable[[Array], Array] = jax.nn.relu) -> Array:
-        """Activation function behind a tap."""
+    def activation(self, x: Array, name: str, *, function: Callable[[Array], Array] = jax.nn.relu) -> Array:
+        """Activation function behind a tap.
+
+        Args:
+          x: float [batch, ...].
+          name: of the site; a key of ``calls``.
+          function: the activation function.
+
+        Returns:
+          function(x).
+        """
         self.read(x, name)
         return function(x)
 
     def read(self, x: Array, name: str) -> None:
-        """Calls the tap."""
+        """Calls the tap.
+
+        Args:
+          x: float [batch, ...], the input of an activation.
+          name: of the site; a key of ``calls``.
+        """
         if self.tap is not None:
             self.taps[name] = self.tap(Site(name, self.calls[name]), x)
 
     def rescale(self, x: Array) -> Array:
-        """Brings x into range if asked for."""
+        """Brings x into range if the options ask for it, and keeps account of the factor.
+
+        Args:
+          x: float [batch, ...].
+
+        Returns:
+          x, divided by its largest magnitude.
+        """
         x, self.log_scale = rescale(x, self.log_scale, self.options.rescale)
         return x
 
