@@ -144,9 +144,7 @@ def matrix(
         "xgap": 2, "ygap": 2, "hovertemplate": "%{y}<br>%{x}<br><b>%{text}</b><extra></extra>", "hoverongaps": False,
     }  # fmt: skip
     layout = {
-        "xaxis": {"showgrid": False, "title": {"text": html.escape(titles[0])}, "type": "category"},
-        "yaxis": {"showgrid": False, "title": {"text": html.escape(titles[1])}, "type": "category",
-                  "autorange": "reversed"},
+        "xaxis": _categories(columns, titles[0]), "yaxis": {**_categories(rows, titles[1]), "autorange": "reversed"},
     }  # fmt: skip
     if draw is None:
         draw = functools.partial(_still_matrix, rows, columns, numbers, (low, high), limits is None)
@@ -184,7 +182,8 @@ def curves(
     Returns:
       The chart.
     """
-    places, traces = np.asarray(x, float), []
+    places = np.asarray(x, float)
+    traces: list[dict[str, Any]] = []
     if band is not None:
         for edge, fill in zip(band, ({}, {"fill": "tonexty", "fillcolor": "@accent0/0.18"}), strict=True):
             traces.append({"type": "scatter", "mode": "lines", "x": _plain(places), "y": _plain(edge), "line":
@@ -213,6 +212,13 @@ def _points(rows: np.ndarray, color: str, size: float, opacity: float) -> dict[s
     """Points of a scatter chart; the page fills in places and shows architectures itself."""
     return {"type": "scatter", "mode": "markers", "rows": [int(i) for i in rows], "hoverinfo": "none",
             "marker": {"color": color, "size": round(size, 1), "opacity": opacity}}  # fmt: skip
+
+
+def _categories(names: Sequence[str], title: str) -> dict[str, Any]:
+    """An axis of names; long ones are cut, and whole under the pointer."""
+    short = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
+    return {"type": "category", "showgrid": False, "title": {"text": html.escape(title)}, "tickmode": "array",
+            "tickvals": list(range(len(names))), "ticktext": [html.escape(name) for name in short]}  # fmt: skip
 
 
 def _thinned(values: np.ndarray, needed: np.ndarray) -> np.ndarray:

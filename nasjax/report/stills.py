@@ -81,8 +81,8 @@ def matrix(
                 dark = np.dot(colors(scale[i, j])[:3], (0.299, 0.587, 0.114)) < 0.5
                 color = "white" if dark else "black"
                 axis.text(j, i, number(value), ha="center", va="center", fontsize=8.5, color=color)
-    axis.set_xticks(range(len(columns)), columns, fontsize=9, color=palette.ink, rotation=40, ha="right")
-    axis.set_yticks(range(len(rows)), rows, fontsize=9, color=palette.ink)
+    axis.set_xticks(range(len(columns)), _short(columns), fontsize=9, color=palette.ink, rotation=40, ha="right")
+    axis.set_yticks(range(len(rows)), _short(rows), fontsize=9, color=palette.ink)
     axis.tick_params(length=0)
     for spine in axis.spines.values():
         spine.set_visible(False)
@@ -117,3 +117,8 @@ def lines(
     axis.set_xlabel(labels[0], color=palette.ink, fontsize=10.5)
     axis.set_ylabel(labels[1], color=palette.ink, fontsize=10.5)
     return figure
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    """Names that leave room for the matrix; matplotlib would read what stands between two dollars as a formula."""
+    return [(name if len(name) <= 24 else f"{name[:23]}…").replace("$", r"\$") for name in names]
