@@ -40,10 +40,13 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=300, help="optimiser steps (300)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of PyTorch (cores)")
     parser.add_argument("--implementations", default="dense,jraph", help="of nasjax, comma-separated (dense,jraph)")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers to FILE, too")
     return parser.parse_args(argv)
 
 
-def own(implementation: str, args: argparse.Namespace, archs: Any, space: Any, part: Any, targets: np.ndarray) -> None:
+def own(
+    implementation: str, args: argparse.Namespace, archs: Any, space: Any, part: Any, targets: np.ndarray
+) -> dict[str, Any]:
     options = {"implementation": implementation, "steps": args.steps}
     times = []
     for _ in range(2):
@@ -57,9 +60,13 @@ def own(implementation: str, args: argparse.Namespace, archs: Any, space: Any, p
     for name, (fit, rank) in zip(("with compilation", "again"), times, strict=True):
         print(f"nasjax {implementation:6} {name:17} fit {fit:6.1f} s   rank {len(archs):,}: {rank:5.2f} s   "
               f"tau {tau:.3f}", flush=True)  # fmt: skip
+    (cold_fit, cold_rank), (fit, rank) = times
+    return {"first_fit": cold_fit, "first_rank": cold_rank, "fit": fit, "rank": rank, "tau": float(tau)}
 
 
-def pytorch(args: argparse.Namespace, archs: Any, space: Any, part: Any, targets: np.ndarray) -> None:
+def pytorch(
+    args: argparse.Namespace, archs: Any, space: Any, part: Any, targets: np.ndarray
+) -> dict[str, Any] | None:
     config = grasp.PredictorConfig()
     graphs = grasp.encode(space, archs)
     made = inputs(graphs, config.features, config.model, fit_scaling(graphs, ()))
@@ -72,13 +79,14 @@ def pytorch(args: argparse.Namespace, archs: Any, space: Any, part: Any, targets
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode == ABSENT:
         print(absent(args.torch_python))
-        return
+        return None
     if done.returncode:
         raise SystemExit(f"The PyTorch process failed:\n{done.stderr[-2000:]}")
     found = json.loads(done.stdout)
     tau = metrics.kendall(np.array(found["scores"])[part.test], targets[part.test])
     print(f"PyTorch {found['torch']}, {args.threads} threads    fit {found['fit']:6.1f} s   rank {len(archs):,}: "
           f"{found['rank']:5.2f} s   tau {tau:.3f}")  # fmt: skip
+    return {"torch": found["torch"], "fit": found["fit"], "rank": found["rank"], "tau": float(tau)}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -89,9 +97,12 @@ def main(argv: list[str] | None = None) -> int:
     part = grasp.split(table["iso_group"], args.num_train, seed=0)
     cores = len(os.sched_getaffinity(0))
     print(f"{parallel.device_summary()}, {cores} cores; {args.num_train} cells, {args.steps} steps")
+    rows: dict[str, Any] = {"setting": vars(args), "archs": len(archs)}
     for implementation in args.implementations.split(","):
-        own(implementation, args, archs, space, part, targets)
-    pytorch(args, archs, space, part, targets)
+        rows[implementation] = own(implementation, args, archs, space, part, targets)
+    rows["torch"] = pytorch(args, archs, space, part, targets)
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(rows, indent=1) + "\n")
     return 0
 
 

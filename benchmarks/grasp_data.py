@@ -88,7 +88,7 @@ def nasbench101() -> Table:
 def kronecker() -> dict[str, Table]:
     """The benchmark of the Kronecker space that comes with the package: task -> its architectures, encoded for it.
 
-    Targets are the final validation accuracies of every task, and those of the own task after each epoch.
+    Targets are the final validation and test accuracies of every task, and the former of the own task after each epoch.
     """
     from nasjax.benchmark import reader, shipped
 
@@ -100,7 +100,7 @@ def kronecker() -> dict[str, Table]:
         space = shipped.kronecker_space(task)
         archs = space.decode(frame["arch"].tolist())
         costs = {"params": np.asarray(space.num_params(archs), float), "flops": np.asarray(space.flops(archs), float)}
-        columns = [c for c in frame.columns if c.endswith("_valid") or c.startswith(f"{task}_valid_e")]
+        columns = [c for c in frame.columns if c.endswith(("_valid", "_test")) or c.startswith(f"{task}_valid_e")]
         targets = {name: frame[name].to_numpy(np.float64) for name in columns}
         graphs = grasp.encode(space, archs).with_proxies(costs)
         found[task] = Table("kronecker", space, archs, graphs, targets, None, grasp.groups_of(space, archs))

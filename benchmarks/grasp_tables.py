@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks import grasp_data
 from benchmarks.grasp_data import CHEAP, Table, flat, nasbench101, nasbench201
+from benchmarks.grasp_settings import EPOCHS, SIZES, TABLES, settings
 from nasjax import grasp, metrics, search
 from nasjax.cli import common
 from nasjax.grasp import predictor
@@ -28,77 +29,9 @@ from nasjax.grasp.features import fit_scaling, inputs
 from nasjax.hashing import array_fingerprint, fingerprint
 from nasjax.types import InputError
 
-SIZES = (78, 156, 469, 781, 1563)
-EPOCHS = ("epochs_4", "epochs_12", "epochs_36", "epochs_108")
 KS = (1, 10, 50)
 NAMES = {"spearman": "ρ", "precision@5%": "P@5 %", "precision@50": "P@50", "regret@10": "regret@10", "N@10": "N@10"}
-TABLES = ("ceilings", "nb101_ceilings", "baselines", "sizes", "ablation", "loss", "nb101_baselines", "nb101",
-          "ablation469", "kronecker")  # fmt: skip
-PROXIES = ("epe_nas", "fisher", "flops", "grad_norm", "grasp", "jacov", "l2_norm", "nwot", "params", "plain", "snip",
-           "synflow", "zen")  # fmt: skip
-PLAIN: dict[str, Any] = {}  # the published description, and the defaults of the library
-FULL: dict[str, Any] = {
-    "direction": "bi", "members": 5, "proxies": PROXIES, "head": 128, "batch": 128, "steps": 400,
-    "loss": "listmle", "learning_rate": 3e-3,
-    "pretrain": PROXIES, "pretrain_steps": 500,
-}  # fmt: skip
 _PRETRAINED_BY = ("pretrain", "pretrain_steps", "pretrain_rate", "pretrain_batch", "weight_decay")
-
-
-def settings(table: str) -> list[dict[str, Any]]:
-    """The settings of a table: name, options, training size, source."""
-    found: list[dict[str, Any]] = []
-
-    def add(name: str, options: dict[str, Any], num: int, **more: Any) -> None:
-        found.append({"table": table, "name": name, "options": options, "num": num, **more})
-
-    if table == "sizes":
-        for num in SIZES:
-            add("published description (sym, mean, bt)", PLAIN, num)
-            add("bi, listmle, ensemble of 5, proxies taught and read", FULL, num)
-    if table in ("ablation", "ablation469"):
-        num = 78 if table == "ablation" else 469
-        bare = {"pretrain": (), "pretrain_steps": 0}
-        one = {**FULL, "members": 1}
-        add("full: bi, listmle, ensemble of 5, proxies taught and read", FULL, num)
-        add("one network", one, num)
-        add("one network - proxies read", {**one, "proxies": (), "head": 0}, num)
-        add("one network - proxies taught", {**one, **bare}, num)
-        add("one network - proxies", {**one, **bare, "proxies": (), "head": 0}, num)
-        add("plain: sym, mean, bt, one network", PLAIN, num)
-        add("plain + bi", {"direction": "bi"}, num)
-        add("plain + ensemble of 5", {"members": 5}, num)
-        add("plain - shapes", {"shapes": "none"}, num)
-        add("plain + succ, global node (propagation of BRP-NAS)", {"direction": "succ", "readout": "global"}, num)
-        add("plain + dead operations kept", {}, num, encoding={"drop_dead": False})
-        add("one network, params and FLOPs alone", {**one, "pretrain": CHEAP, "proxies": CHEAP}, num)
-        add("one network, bt", {**one, "loss": "bt"}, num)
-        add("plain + global node", {"readout": "global"}, num)
-        add("plain + skips as edges", {}, num, encoding={"skip": "contract"})
-        add("plain + degrees and depth", {"degrees": True}, num)
-        add("one network - bi (sym)", {**one, "direction": "sym"}, num)
-    if table == "loss":
-        for loss in ("bt", "hinge", "listmle", "lambdarank", "brp", "mse", "l1"):
-            add(f"plain, {loss}", {"loss": loss}, 78)
-            add(f"full - ensemble, {loss}", {**FULL, "members": 1, "loss": loss}, 78)
-    if table == "kronecker":
-        from nasjax.benchmark import reader, shipped
-
-        rows = shipped.kronecker_table()
-        last = int(rows["epoch"].max())
-        for task in reader.tasks(rows):
-            for source in (f"{task}_valid_e{max(1, last // 4)}", f"{task}_valid_e{max(1, last // 2)}", f"{task}_valid"):
-                for name, options in (("sym, mean, bt", PLAIN), ("without shapes", {"shapes": "none"})):
-                    add(name, options, rows["arch"].nunique() // 2, source=source)
-    if table == "nb101":
-        full = {**FULL, "proxies": CHEAP, "pretrain": CHEAP, "members": 1}
-        for num in (100, 400):
-            for source in EPOCHS:
-                add("published description (sym, mean, bt)", PLAIN, num, source=source)
-                add("bi, listmle, params and FLOPs taught and read", full, num, source=source)
-                if num == 100:
-                    add("published description without shapes", {"shapes": "none"}, num, source=source)
-    return found
 
 
 def measure(data: Table, setting: dict[str, Any], seeds: int, cache: pathlib.Path) -> dict[str, Any]:
@@ -121,22 +54,44 @@ def measure(data: Table, setting: dict[str, Any], seeds: int, cache: pathlib.Pat
     return {"results": found, "seconds": trained, "score_seconds": time.perf_counter() - begin - trained}
 
 
-def kronecker(tasks: dict[str, Table], setting: dict[str, Any], seeds: int) -> list[dict[str, Any]]:
-    """Trained on one task of the own benchmark, at an early or the last epoch, and compared with the end of each."""
-    config = grasp.PredictorConfig().with_options(**setting["options"])
+def kronecker(tasks: dict[str, Table], setting: dict[str, Any], seeds: int) -> dict[str, Any]:
+    """Trained on one task of the own benchmark, at an early or the last epoch; truth is the test accuracy of each task.
+
+    Baselines are params, FLOPs, ridge and boosted trees on flat encodings, and the target itself: the training accuracy
+    of the unseen, which no predictor knows.
+    """
     source = setting["source"]
     own = tasks[source.split("_valid")[0]]
     parts = grasp.splits(own.groups, setting["num"], range(seeds))
+    labels = own.targets[source]
+
+    def row(scores: np.ndarray, part: Any) -> dict[str, Any]:
+        return {
+            task: grasp.evaluate(scores[part.test], data.targets[f"{task}_test"][part.test], ks=(1, 5, 10)).row()
+            for task, data in tasks.items()
+        }
+
+    if setting.get("baselines"):
+        from sklearn.ensemble import GradientBoostingRegressor
+        from sklearn.linear_model import RidgeCV
+
+        found: dict[str, list[Any]] = {}
+        matrix = flat(own, proxies=True)
+        for seed, part in enumerate(parts):
+            known = matrix[part.train], labels[part.train]
+            ridge = RidgeCV(np.logspace(-2, 4, 13)).fit(*known)
+            trees = GradientBoostingRegressor(n_estimators=300, learning_rate=0.05, max_depth=3, subsample=0.8,
+                                              random_state=seed).fit(*known)  # fmt: skip
+            made = {"the target itself": labels, **{name: own.graphs.proxies[name] for name in CHEAP},
+                    "ridge, flat + costs": ridge.predict(matrix),
+                    "boosted trees, flat + costs": trees.predict(matrix)}  # fmt: skip
+            for name, scores in made.items():
+                found.setdefault(name, []).append(row(np.asarray(scores, float), part))
+        return {"baselines": found}
+    config = grasp.PredictorConfig().with_options(**setting["options"])
     rows = np.stack([part.train for part in parts])
-    models = grasp.fit_many(own.graphs, rows, own.targets[source][rows], seeds=range(seeds), config=config)
-    found = []
-    for model, part in zip(models, parts, strict=True):
-        one = {}
-        for task, data in tasks.items():
-            truth = data.targets[f"{task}_valid"][part.test]
-            one[task] = grasp.evaluate(model.score(data.graphs[part.test]), truth, ks=(1, 5, 10)).row()
-        found.append(one)
-    return found
+    models = grasp.fit_many(own.graphs, rows, labels[rows], seeds=range(seeds), config=config)
+    return {"results": [row(model.score(own.graphs), part) for model, part in zip(models, parts, strict=True)]}
 
 
 def pretrained(data: Table, config: Any, made: Any, seeds: int, cache: pathlib.Path) -> Any:
@@ -256,8 +211,9 @@ def run(args: argparse.Namespace) -> None:
         bench = "nb101" if setting["table"].startswith("nb101") else "nb201"
         encoding = setting.get("encoding")
         if setting["table"] == "kronecker":
-            own = {"results": kronecker(grasp_data.kronecker(), setting, args.seeds)}
+            own = kronecker(grasp_data.kronecker(), setting, args.seeds)
             write(args.out, json.loads(json.dumps({"key": name, "setting": setting, **own})))
+            print(f"kronecker {setting['source']} {setting['name'] or 'baselines'}", flush=True)
             continue
         which = bench + json.dumps(encoding)
         if which not in data:

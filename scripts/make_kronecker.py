@@ -9,11 +9,12 @@ WORKDIR is that of
         --tasks=cifar10=npz:cifar10_subset.npz,cifar100=npz:cifar100_subset.npz
 
 whose files hold 4,000 and 2,000 training images and 1,000 test images each. The table is copied byte for byte, with the
-description beside it, which has the flags, the versions of packages and the device.
+description beside it, which has the flags (files by their names), the versions of packages and the device.
 """
 
 import json
 import pathlib
+import re
 import sys
 
 from nasjax import benchmark
@@ -32,7 +33,7 @@ def main(workdir: pathlib.Path, target: pathlib.Path = TARGET) -> None:
         missing = len(trainings) - len(last)
         raise SystemExit(f"{missing} of {len(trainings)} trainings have not ended; run the command again")
     about = json.loads((workdir / "benchmark.json").read_text(encoding="utf-8"))
-    text = json.dumps(about, indent=1, sort_keys=True) + "\n"
+    text = re.sub(r'npz:[^,"]*/', "npz:", json.dumps(about, indent=1, sort_keys=True)) + "\n"  # names of files alone
     if any(str(folder) in text for folder in (pathlib.Path.home(), workdir.resolve(), ROOT)):
         raise SystemExit("the description names directories of this machine: give relative paths in the flags")
     content = (workdir / "benchmark.csv.gz").read_bytes()

@@ -81,6 +81,6 @@ def _asset(name: str) -> bytes:
         return (importlib.resources.files("nasjax.data") / "assets" / name).read_bytes()
     except FileNotFoundError:
         raise InputError(
-            f"this installation lacks {name}; do: install a version that has it, or make it by launch.grasp_benchmark "
-            "and scripts/make_kronecker.py"
+            f"this installation lacks {name}; do: install nasjax again, or make it by launch.grasp_benchmark and "
+            "scripts/make_kronecker.py"
         ) from None

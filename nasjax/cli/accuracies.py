@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from nasjax import records
-from nasjax.benchmark import read_table, reader, wide
+from nasjax.benchmark import read_table, reader, shipped, wide
 from nasjax.benchmark.table import ABOUT, TABLE
 from nasjax.cli.archs import value
+from nasjax.cli.common import nearest
 from nasjax.data import checks, tables
 from nasjax.spaces import registry
 from nasjax.types import InputError
@@ -35,6 +36,14 @@ def space_of(workdir: str | os.PathLike[str]) -> str | None:
     return space if space in registry.names() else None
 
 
+# Names that need no file; the second is a benchmark, with options of its space.
+BUILTIN = (*tables.BUILTIN, shipped.NAME)
+
+
+def _is_path(name: str) -> bool:
+    return name not in BUILTIN and any(mark in name for mark in ("/", "\\", "."))
+
+
 class Trained(NamedTuple):
     """The table of a benchmark, one row an architecture.
 
@@ -50,10 +59,10 @@ class Trained(NamedTuple):
 
 
 def trained(name: str) -> Trained | None:
-    """Reads the table of launch.benchmark.
+    """Reads the table of launch.benchmark, or the one that comes with the package.
 
     Args:
-      name: its file or its directory; anything else is no such table.
+      name: its file or its directory, or "kronecker"; anything else is no such table.
 
     Returns:
       The table, or None where ``name`` is another one.
@@ -61,7 +70,9 @@ def trained(name: str) -> Trained | None:
     Raises:
       InputError: it is one, and damaged.
     """
-    if name in tables.BUILTIN or not any(mark in name for mark in ("/", "\\", ".")):
+    if name == shipped.NAME:
+        return _trained(shipped.kronecker_table())
+    if not _is_path(name):
         return None
     path = checks.existing_path(name)
     if path.is_dir():
@@ -77,6 +88,10 @@ def trained(name: str) -> Trained | None:
     rows = read_table(path)
     if rows.empty:
         raise InputError(f"{path} has no rows yet; do: wait for the first epoch of launch.benchmark")
+    return _trained(rows)
+
+
+def _trained(rows: pd.DataFrame) -> Trained:
     return Trained(wide(rows), reader.final_columns(rows), str(rows["space"].iloc[0]))
 
 
@@ -90,13 +105,17 @@ def space_options(name: str, column: str) -> dict[str, Any]:
     Returns:
       Options by name; empty for other tables, and where ``benchmark.json`` does not say.
     """
-    if name in tables.BUILTIN or not any(mark in name for mark in ("/", "\\", ".")):
+    if name == shipped.NAME:
+        about = shipped.kronecker_about()
+    elif not _is_path(name):
         return {}
-    path = checks.existing_path(name)
-    file = path / ABOUT if path.is_dir() else path.with_name(ABOUT)
-    if not file.is_file() or not (path.is_dir() or path.name == TABLE):
-        return {}
-    options = reader.about(file).get("benchmark", {}).get("space options", {})
+    else:
+        path = checks.existing_path(name)
+        file = path / ABOUT if path.is_dir() else path.with_name(ABOUT)
+        if not file.is_file() or not (path.is_dir() or path.name == TABLE):
+            return {}
+        about = reader.about(file)
+    options = about.get("benchmark", {}).get("space options", {})
     own = [task for task in options if column.startswith(f"{task}_")]
     return dict(options[max(own, key=len)]) if own else {}
 
@@ -125,7 +144,7 @@ def as_scores(name: str) -> pd.DataFrame | None:
       ``name`` is no benchmark.
     """
     # A path that leads nowhere is left to the reader of scores, who knows what is missing.
-    found = trained(name) if name and pathlib.Path(name).exists() else None
+    found = trained(name) if name == shipped.NAME or (name and pathlib.Path(name).exists()) else None
     if found is None:
         return None
     return found.frame[["arch", *found.final, "params", "flops"]].rename(
@@ -137,7 +156,8 @@ def load(name: str, space: str | None) -> pd.DataFrame:
     """Loads a table; a file may write its architectures in any encoding of the space.
 
     Args:
-      name: a built-in table, a file with the column arch, or the table of launch.benchmark or its directory.
+      name: a built-in table ("nasbench201", "kronecker"), a file with the column arch, or the table of
+        launch.benchmark or its directory.
       space: name of the space, or None for a table that is taken as it is.
 
     Returns:
@@ -152,6 +172,8 @@ def load(name: str, space: str | None) -> pd.DataFrame:
             raise InputError(f"--table={name} holds architectures of {own.space}, this run scored {space}. Name the"
                              " table of a benchmark of that space.")
         return own.frame
+    if name not in BUILTIN and not _is_path(name):
+        raise InputError(f"--table={name}: {nearest(name, BUILTIN)} Or give the path of a .csv or .csv.gz file.")
     table = tables.load(name)
     if name in tables.BUILTIN:
         if space not in (None, name):

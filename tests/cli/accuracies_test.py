@@ -52,3 +52,15 @@ def test_rows_of_one_architecture_are_averaged(tmp_path):
     table = accuracies.load(str(path), "nasbench201")
     assert table["arch"].tolist() == [same, *space.encode(space.decode([8]))]
     assert table["top1"].tolist() == [1.5, 5.0] and list(table.columns) == ["arch", "top1"]
+
+
+def test_the_benchmark_of_the_package():
+    table = accuracies.load("kronecker", "kronecker")
+    assert {"arch", "cifar10_valid", "cifar10_test", "cifar100_valid_e2"} <= set(table.columns) and len(table) >= 40
+    assert accuracies.default_columns("kronecker")[:2] == ["cifar10_valid", "cifar10_test"]
+    assert accuracies.space_options("kronecker", "cifar100_valid_e2")["num_classes"] == 100
+    assert "trained_cifar10_test" in accuracies.as_scores("kronecker")
+    with pytest.raises(InputError, match="--table=kronecker holds architectures of kronecker, this run scored darts"):
+        accuracies.load("kronecker", "darts")
+    with pytest.raises(InputError, match=r"--table=kroneker: .*kronecker.* Or give the path of a \.csv"):
+        accuracies.load("kroneker", "kronecker")
