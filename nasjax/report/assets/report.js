@@ -106,7 +106,7 @@
   const card = make("div", null, { id: "card", role: "status", "aria-live": "polite", hidden: "" });
   const ring = make("div", null, { id: "ring", hidden: "" });
   document.body.append(card, ring);
-  let pinned = null;
+  let pinned = null, follow = null; // follow: where the card belongs, once it is more than a hover
 
   const written = (value) => value === null ? "\u2013" : Number.isInteger(value) ? value.toLocaleString("en")
     : String(Number(value.toPrecision(5))).replace("-", "\u2212");
@@ -128,6 +128,10 @@
     }
     if (values.length) card.append(list);
     card.hidden = false;
+    put(anchor);
+  }
+
+  function put(anchor) {
     if (narrow.matches) { card.style.left = card.style.top = ""; return; }
     const box = card.getBoundingClientRect(), room = document.documentElement;
     const right = anchor.x + 18, left = anchor.x - 18 - box.width;
@@ -137,14 +141,15 @@
 
   function hide(force) {
     if (pinned && !force) return;
-    pinned = null;
+    pinned = follow = null;
     card.classList.remove("pinned");
     card.hidden = ring.hidden = true;
   }
 
-  function pin(owner) {
+  function pin(owner, where) {
     if (pinned === owner) { hide(true); return; }
     pinned = owner;
+    follow = where;
     card.classList.add("pinned");
   }
 
@@ -152,21 +157,29 @@
   document.addEventListener("click", (event) => {
     if (!event.target.closest("#card, .arch, .live")) hide(true);
   });
-  addEventListener("scroll", () => { if (!pinned && !narrow.matches) hide(false); }, { passive: true });
+  addEventListener("scroll", () => {
+    if (card.hidden) return;
+    if (follow) put(follow());
+    else if (!narrow.matches) hide(false);
+  }, { passive: true });
 
   for (const button of document.querySelectorAll("button.arch")) {
-    const open = () => {
+    const where = () => {
       const box = button.getBoundingClientRect();
-      show(Number(button.dataset.a), [], { x: Math.min(box.right, innerWidth / 2), y: box.top }, button);
+      return { x: Math.min(box.right, innerWidth / 2), y: box.top };
     };
+    const open = () => show(Number(button.dataset.a), [], where(), button);
     button.addEventListener("mouseenter", open);
-    button.addEventListener("focus", open);
+    button.addEventListener("focus", () => { // which may scroll
+      open();
+      if (!pinned) follow = where;
+    });
     button.addEventListener("mouseleave", () => hide(false));
     button.addEventListener("blur", () => hide(false));
     button.addEventListener("click", () => {
       if (pinned && pinned !== button) hide(true);
       open();
-      pin(button);
+      pin(button, where);
     });
   }
 
@@ -282,11 +295,14 @@
       const { xaxis, yaxis } = live._fullLayout, box = live.getBoundingClientRect();
       return { x: box.left + xaxis._offset + xaxis.d2p(x), y: box.top + yaxis._offset + yaxis.d2p(y) };
     };
-    const open = (row) => {
+    const where = (row) => {
       const at = place(...axes.map((i) => chart.columns[i].values[row]));
       ring.style.left = `${at.x}px`;
       ring.style.top = `${at.y}px`;
-      show(chart.archs[row], values(row), at, live);
+      return at;
+    };
+    const open = (row) => {
+      show(chart.archs[row], values(row), where(row), live);
       ring.hidden = card.hidden;
     };
     let current = -1;
@@ -303,20 +319,23 @@
       hide(true);
       current = row;
       open(row);
-      pin(live);
+      pin(live, () => where(row));
     });
     live.on("plotly_relayouting", () => hide(true));
     live.addEventListener("blur", () => hide(false));
     live.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+      const far = Number.MAX_SAFE_INTEGER;
+      const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, Home: -far, End: far }[event.key];
       if (!step) return;
       event.preventDefault();
       const [x, y] = axes.map((i) => chart.columns[i].values);
       const order = [...x.keys()].filter((r) => x[r] !== null && y[r] !== null).sort((a, b) => x[a] - x[b] || a - b);
-      const now = order.indexOf(current);
-      current = order[now < 0 ? 0 : Math.max(0, Math.min(order.length - 1, now + step))];
+      if (!order.length) return;
+      const now = order.indexOf(current), next = now < 0 && step === 1 ? 0 : now + step;
+      current = order[Math.max(0, Math.min(order.length - 1, next))];
       hide(true);
       open(current);
+      follow = () => where(current);
     });
   }
 
