@@ -21,13 +21,11 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas")
 _FINGERPRINT = re.compile(r"sha256 [0-9a-f]{8,}")
 
 
-def repeat(
-    config: common.CommandConfig, workdir: pathlib.Path, *, file: str = common.RUN_FLAGS, devices: bool = True
-) -> Repeat:
+def repeat(config: Any, workdir: pathlib.Path, *, file: str = common.RUN_FLAGS, devices: bool = True) -> Repeat:
     """Describes a run for its report.
 
     Args:
-      config: configuration of the command.
+      config: configuration of the command, with the flags that were given as ``run_flags``.
       workdir: directory of the run, whose ``config.json``, where there is one, holds fingerprints.
       file: name of the file of flags in it.
       devices: whether the run computed on devices, which are then named.
@@ -52,7 +50,7 @@ def repeat(
     return Repeat(f"{program(config)} --flagfile={workdir / file}", config.run_flags, facts)
 
 
-def program(config: common.CommandConfig) -> str:
+def program(config: Any) -> str:
     """The command of a configuration, also where another program called it, such as the demonstration.
 
     Args:

@@ -49,7 +49,9 @@ def ranked(
 
 def cell(value: float) -> str:
     """A number of a table, or a dash."""
-    return ranking.number(value) if np.isfinite(value) else "–"
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e10 else ranking.number(value)
 
 
 def scatter(

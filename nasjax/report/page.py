@@ -21,6 +21,7 @@ from nasjax.report.drawings import Drawings, embedded
 from nasjax.report.model import Bar, Chart, Code, Picture, Repeat, Section, Table
 
 DPI = 144
+_WIDE = 780  # pixels; a wider picture cannot be read on a phone unless it scrolls
 _COLORS = 192  # a flat drawing needs no more, and the file is a third as large
 # As people write numbers: 1,234 or .83 or 12.5 % or 0.5 ± 0.1 or 10-20; but 2d and 3x3 are names.
 _NUMBER = re.compile(r"([+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)(?=$|[\s%±–-])", re.IGNORECASE)
@@ -140,9 +141,10 @@ class Page:
             width, height = image.size
         sources = [base64.b64encode(data).decode("ascii") for data in (light, *([png(picture.draw("dark"))] * dark))]
         other = f'<source media="(prefers-color-scheme: dark)" srcset="data:image/png;base64,{sources[-1]}">'
+        kind = ' class="wide"' if width * 2 // 3 > _WIDE else ""
         return (
             f"<picture>{other if dark else ''}"
-            f'<img alt="{html.escape(picture.alt)}" width="{width * 2 // 3}" height="{height * 2 // 3}" '
+            f'<img{kind} alt="{html.escape(picture.alt)}" width="{width * 2 // 3}" height="{height * 2 // 3}" '
             f'src="data:image/png;base64,{sources[0]}"></picture>'
         )
 

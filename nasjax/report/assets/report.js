@@ -72,14 +72,34 @@
     const half = names.map((name) => (name.length * 6.3 + 16) / 2);
     const unit = Math.max(60, 2 * Math.max(...half) + 12), row = 40, tall = 11;
     const x = graph.x.map((v) => (v + 0.5) * unit + 14), y = graph.y.map((v) => v * row + 16);
-    const width = Math.max(...x) + unit / 2 + 14, height = Math.max(...y) + 16;
+    const height = Math.max(...y) + 16;
     const counts = {};
     for (const name of names) if (!PLAIN.has(kind(name))) counts[kind(name)] = (counts[kind(name)] || 0) + 1;
     const kinds = Object.keys(counts).sort((a, b) => counts[b] - counts[a]).slice(0, 4);
-    const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "net", role: "img" });
-    root.style.width = `${width}px`;
+    const root = svg("svg", { class: "net", role: "img" });
     svg("title", {}, root).textContent = `Network of ${names.length} nodes: ${names.join(", ")}`;
-    let around = 0, bends = 0;
+    let around = 0, left = 0, right = Math.max(...x) + unit / 2 + 14;
+
+    // How many boxes an edge crosses that is neither its first nor its last, for a sideways bend.
+    function crossed(a, b, bend) {
+      const hit = new Set();
+      for (let t = 0.04; t < 1; t += 0.04) {
+        const [px, py] = along(a, b, bend, t);
+        names.forEach((_, i) => {
+          if (i !== a && i !== b && Math.abs(px - x[i]) < half[i] + 3 && Math.abs(py - y[i]) < tall + 3) hit.add(i);
+        });
+      }
+      return hit.size;
+    }
+
+    function along(a, b, bend, t) { // a cubic curve whose inner points are moved sideways
+      const [y0, y3] = [y[a] + tall, y[b] - tall], s = 1 - t;
+      const weights = [s ** 3, 3 * s * s * t, 3 * s * t * t, t ** 3];
+      const sum = (...values) => values.reduce((total, v, i) => total + v * weights[i], 0);
+      const [x1, x2] = bend ? [x[a] + bend, x[b] + bend] : [(2 * x[a] + x[b]) / 3, (x[a] + 2 * x[b]) / 3];
+      const lift = bend ? Math.min(20, (y3 - y0) / 4) : (y3 - y0) / 3;
+      return [sum(x[a], x1, x2, x[b]), sum(y0, y0 + lift, y3 - lift, y3)];
+    }
     for (let i = 0; i < graph.e.length; i += 2) {
       const [a, b] = [graph.e[i], graph.e[i + 1]];
       const start = [x[a], y[a] + tall], end = [x[b], y[b] - tall];
@@ -87,12 +107,18 @@
         const gap = (x[a] + x[b]) / 2 + 6 * (around % 3) - 6, low = y[a] + tall + 4 + 2 * (around++ % 3);
         const side = [x[b] - half[b], y[b]];
         arrow(root, `M${start}L${x[a]},${low}L${gap},${low}L${gap},${y[b]}L${side}`, side, [gap, y[b]]);
-      } else if (graph.y[b] - graph.y[a] > 1.01 && Math.abs(graph.x[a] - graph.x[b]) <= 0.3) { // around boxes between
-        const wide = Math.max(...half) + 8 + 5 * (bends % 3), out = x[a] + (bends++ % 2 ? -wide : wide);
-        const turn = [out, end[1] - 14];
-        arrow(root, `M${start}C${out},${start[1] + 14} ${turn} ${end}`, end, [(out + 2 * end[0]) / 3, end[1] - 14]);
-      } else arrow(root, `M${start}L${end}`, end, start);
+        right = Math.max(right, gap + 6);
+      } else if (graph.y[b] - graph.y[a] < 1.01) arrow(root, `M${start}L${end}`, end, start);
+      else { // the smallest bend that crosses the fewest boxes
+        const bends = [0, 0.5, 0.8, 1.15, 1.5, 2].flatMap((far) => far ? [far * unit, -far * unit] : [0]);
+        const counts = bends.map((bend) => crossed(a, b, bend)), bend = bends[counts.indexOf(Math.min(...counts))];
+        const way = Array.from({ length: 19 }, (_, k) => along(a, b, bend, (k + 1) / 20));
+        for (const [px] of way) [left, right] = [Math.min(left, px - 6), Math.max(right, px + 6)];
+        arrow(root, `M${start}L${way.map((p) => p.map((v) => v.toFixed(1))).join("L")}L${end}`, end, way[17]);
+      }
     }
+    root.setAttribute("viewBox", `${left} 0 ${right - left} ${height}`);
+    root.style.width = `${right - left}px`;
     names.forEach((name, i) => {
       const colour = kinds.indexOf(kind(name));
       const group = svg("g", { class: `node ${colour < 0 ? "plain" : `k${colour}`}` }, root);
@@ -220,7 +246,7 @@
       gridcolor: "@grid", zerolinecolor: "@grid", linecolor: "@grid", tickcolor: "@muted", automargin: true,
       tickfont: { color: "@muted", size: narrowed ? 10 : 11 }, title: { font: { size: 12.5 }, standoff: 12 },
     };
-    let traces = chart.traces, layout = {};
+    let traces = chart.traces, layout = {}, ticks = null;
     if (chart.columns.length) {
       const [x, y] = axes.map((i) => chart.columns[i]), first = axes[0] === chart.x && axes[1] === chart.y;
       traces = traces.filter((trace) => trace.rows || first).map((trace) => {
@@ -238,11 +264,13 @@
       }));
     }
     if (traces[0] && traces[0].type === "heatmap") {
-      const cell = (width - 110) / traces[0].x.length;
+      const cut = (name) => narrowed && name.length > 13 ? `${name.slice(0, 12)}\u2026` : name;
+      ticks = ["xaxis", "yaxis"].map((side) => chart.layout[side].ticktext.map(cut));
+      const cell = (width - 30 - 6.4 * Math.max(...ticks[1].map((name) => name.length))) / traces[0].x.length;
       const longest = Math.max(...traces[0].text.flat().flatMap((t) => t.split("<br>").map((part) => part.length)));
       const size = Math.min(12, cell / (0.62 * longest));
       traces = [size < 7 ? { ...traces[0], texttemplate: "" } : { ...traces[0], textfont: { size } }];
-      layout = { xaxis: { tickangle: traces[0].x.length > 4 ? -45 : 0 } };
+      layout = { xaxis: { tickangle: cell < 6.4 * Math.max(...ticks[0].map((name) => name.length)) ? -45 : 0 } };
     }
     const base = {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: sans, size: 12, color: "@ink" },
@@ -251,7 +279,9 @@
       hoverlabel: { bgcolor: "@paper", bordercolor: "@muted", font: { color: "@ink", family: sans } },
       height: narrowed ? Math.min(chart.height, 400) : chart.height, width,
     };
-    return [coloured(traces, colours), coloured(merged(merged(base, layout), chart.layout), colours)];
+    const whole = merged(merged(base, layout), chart.layout);
+    if (ticks) [whole.xaxis.ticktext, whole.yaxis.ticktext] = ticks;
+    return [coloured(traces, colours), coloured(whole, colours)];
   }
 
   function explore(chart, place, redraw, axes) {
