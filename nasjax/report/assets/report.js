@@ -269,7 +269,7 @@
       const cell = (width - 30 - 6.4 * Math.max(...ticks[1].map((name) => name.length))) / traces[0].x.length;
       const longest = Math.max(...traces[0].text.flat().flatMap((t) => t.split("<br>").map((part) => part.length)));
       const size = Math.min(12, cell / (0.62 * longest));
-      traces = [size < 7 ? { ...traces[0], texttemplate: "" } : { ...traces[0], textfont: { size } }];
+      traces = [size < 8.5 ? { ...traces[0], texttemplate: "" } : { ...traces[0], textfont: { size } }];
       layout = { xaxis: { tickangle: cell < 6.4 * Math.max(...ticks[0].map((name) => name.length)) ? -45 : 0 } };
     }
     const base = {
