@@ -79,21 +79,22 @@ def main(config: ERFFlags) -> None:
     rows = np.unique(np.linspace(0, len(data) - 1, min(config.num_images, len(data))).astype(int))
     images = data.images(rows)
     jobs = [(name, *_fresh(name, config, genotype, data)) for name in names]
+    short = len({directory.name for directory in trained}) == len(trained)
     for directory in trained:
-        jobs += _loaded(directory, config.seed)
+        jobs += _loaded(directory, directory.name if short else str(directory), data, config.seed)
     common.enable_compile_cache()
     workdir, console = pathlib.Path(config.workdir), common.stdout()
-    records.claim_workdir(workdir, common.compared(config), ignore=common.NOT_COMPARED)
-    common.write_run_flags(workdir, config)
-    common.note(f"Receptive fields over {len(rows)} images of {config.data}. {parallel.device_summary()}.")
     fields: dict[str, Field] = {}
     begin = time.monotonic()
-    with common.progress("Measuring", unit="network") as shown:
-        shown(0, len(jobs))
-        for name, network, maker, variables, mean, std in jobs:
-            ready = _normalised(images, mean or data.mean, std or data.std)
-            fields[name] = receptive_field(network, variables, ready, maker, batch_size=config.batch_size)
-            shown(len(fields), len(jobs))
+    with das_train.claimed(workdir, common.compared(config), ignore=common.NOT_COMPARED):
+        common.write_run_flags(workdir, config)
+        common.note(f"Receptive fields over {len(rows)} images of {config.data}. {parallel.device_summary()}.")
+        with common.progress("Measuring", unit="network") as shown:
+            shown(0, len(jobs))
+            for name, network, maker, variables, mean, std in jobs:
+                ready = _normalised(images, mean or data.mean, std or data.std)
+                fields[name] = receptive_field(network, variables, ready, maker, batch_size=config.batch_size)
+                shown(len(fields), len(jobs))
     file = _write(workdir, fields, config)
     console.print(f"{'':<28}{'area, px':>10}{'of image':>10}{'radius 50 %':>13}{'radius 90 %':>13}")
     for name, field in fields.items():
@@ -128,13 +129,16 @@ def _fresh(name: str, config: ERFFlags, genotype: Genotype | None, data: Any) ->
     return network, maker, _initial(network, maker, data.image_size, data.channels, config.seed), (), ()
 
 
-def _loaded(directory: pathlib.Path, seed: int) -> list[tuple[Any, ...]]:
+def _loaded(directory: pathlib.Path, name: str, data: Any, seed: int) -> list[tuple[Any, ...]]:
     """A training, with its own weights and with fresh ones."""
     try:
         facts = json.loads((directory / "result.json").read_text())["network"]
         flags = json.loads((directory / records.CONFIG_FILENAME).read_text())
     except (OSError, ValueError, KeyError):
         raise InputError(f"{directory} is no finished training of classes; do: run launch.das_train first") from None
+    if facts["channels"] != data.channels:
+        raise InputError(f"{directory} was trained on images of {facts['channels']} channels, '{data.source}' has"
+                         f" {data.channels}; do: give --data of the training")  # fmt: skip
     known = {field.name for field in dataclasses.fields(das_train.DASTrainFlags)}
     config = das_train.DASTrainFlags(workdir=str(directory), **{k: v for k, v in flags.items() if k in known})
     path = directory / "genotype.json"
@@ -144,7 +148,7 @@ def _loaded(directory: pathlib.Path, seed: int) -> list[tuple[Any, ...]]:
     maker = variant.maker.normalised(tuple(facts["mean"]), tuple(facts["std"]))
     fresh = _initial(network, maker, facts["image_size"], facts["channels"], seed)
     ready = (network, maker, load_variables(directory, fresh), facts["mean"], facts["std"])
-    return [(f"{directory.name}, trained", *ready), (f"{directory.name}, fresh", *ready[:2], fresh, *ready[3:])]
+    return [(f"{name}, trained", *ready), (f"{name}, fresh", *ready[:2], fresh, *ready[3:])]
 
 
 def _initial(network: Any, maker: Any, size: int, channels: int, seed: int) -> Variables:
@@ -161,10 +165,9 @@ def _normalised(images: np.ndarray, mean: Any, std: Any) -> Any:
 def _write(workdir: pathlib.Path, fields: Mapping[str, Field], config: ERFFlags) -> pathlib.Path:
     columns = ("name", "area", "area_share", "radius50", "radius90", "images")
     rows = [(name, f.area, f.area / f.map.size, f.radius50, f.radius90, f.images) for name, f in fields.items()]
+    with records.replaced(workdir / "erf.csv") as file:
+        csv.writer(file, lineterminator="\n").writerows([columns, *rows])
     try:
-        with (workdir / "erf.csv").open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerows([columns, *rows])
         maps: dict[str, Any] = {name: f.map for name, f in fields.items()}
         np.savez_compressed(workdir / "erf.npz", **maps)
     except OSError as error:

@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from nasjax import report
+from nasjax import records, report
 from nasjax.cli import common
-from nasjax.types import InputError
 
 GENOTYPE, JSON, REPORT, CSV = "genotype.json", "result.json", "report.html", "search.csv"
 
@@ -57,14 +56,12 @@ def write(
       InputError: a file cannot be written.
     """
     first = found[0]
-    try:
-        for seed, result in enumerate(found):
-            result.genotype.save(workdir / (GENOTYPE if seed == 0 else f"genotype_{seed}.json"))
-        first.table().to_csv(workdir / CSV, index=False)
-        text = json.dumps([_summary(result) for result in found], indent=1, allow_nan=False)
-        (workdir / JSON).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
+    for seed, result in enumerate(found):
+        result.genotype.save(workdir / (GENOTYPE if seed == 0 else f"genotype_{seed}.json"))
+    with records.replaced(workdir / CSV) as file:
+        first.table().to_csv(file, index=False)
+    with records.replaced(workdir / JSON) as file:
+        file.write(json.dumps([_summary(result) for result in found], indent=1, allow_nan=False) + "\n")
     last = first.history[-1]
     shown = {
         **facts,
@@ -104,7 +101,7 @@ def _sections(found: Sequence[Any], images: np.ndarray) -> list[report.Section]:
     sections = [report.Section("The frames", [frames]), report.Section("The cell", [chosen, alphas])]
     if first.events:
         rows = [_event(event, cell) for event in first.events]
-        table = report.Table(("epoch", "subject", "decision", "accuracy without it", "of the others"), rows,
+        table = report.Table(("epoch", "subject", "decision", "accuracy without it", "all that were tried"), rows,
                              "Choices by perturbation, in order", 3)  # fmt: skip
         sections.append(report.Section("The choices", [table]))
     if len(found) > 1:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from nasjax import report
+from nasjax import records, report
 from nasjax.checkpoint import Checkpoints
 from nasjax.cli import common
 from nasjax.das import networks
@@ -100,15 +100,12 @@ def write(
     save_variables(workdir, result.fitted.variables)
     history = result.fitted.history
     names = list(dict.fromkeys(name for row in history for name in row))
-    try:
-        with (workdir / "history.csv").open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, names, lineterminator="\n")
-            table.writeheader()
-            table.writerows({name: repr(value) for name, value in row.items()} for row in history)
-        text = json.dumps({**facts, "seconds": round(seconds, 3), "history": history}, indent=1)
-        (workdir / "result.json").write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot write in {workdir}: {error.strerror}. Name a directory that you may write.") from None
+    with records.replaced(workdir / "history.csv") as file:
+        table = csv.DictWriter(file, names, lineterminator="\n")
+        table.writeheader()
+        table.writerows({name: repr(value) for name, value in row.items()} for row in history)
+    with records.replaced(workdir / "result.json") as file:
+        file.write(json.dumps({**facts, "seconds": round(seconds, 3), "history": history}, indent=1) + "\n")
     curves = report.Picture("curves", "loss and test measure by epoch", "Training loss, and the test measure.",
                             functools.partial(_curves, {config.variant: history}, measure(result)))  # fmt: skip
     sections = [report.Section("Training", [curves])]

@@ -34,6 +34,7 @@ from nasjax.das.segmentation import HEADS, SegmentationConfig, train_segmentatio
 from nasjax.das.temporal import DIRECTIONS, KINDS, TemporalConfig
 from nasjax.das.train import DASTrainConfig, recipe, train
 from nasjax.das.variants import VARIANTS, make_variant
+from nasjax.hashing import fingerprint
 from nasjax.types import InputError
 
 _WHAT, _IMAGES, _NETWORK, _RECIPE, _PIXELS = "What to train", "Images", "Network", "Recipe", "Segmentation"
@@ -128,7 +129,8 @@ def main(config: DASTrainFlags) -> None:
     data = scenes(config) if config.task == "segmentation" else images(config)
     cache = common.enable_compile_cache()
     workdir, console = pathlib.Path(config.workdir), common.stdout()
-    with claimed(workdir, {**common.compared(config), "genotype_text": str(genotype)}, ignore=NOT_COMPARED):
+    about = {"genotype_text": described(genotype), "images": [f"sha256 {part.fingerprint[:16]}" for part in data]}
+    with claimed(workdir, common.compared(config) | about, ignore=NOT_COMPARED):
         common.write_run_flags(workdir, config)
         if genotype is not None:
             genotype.save(workdir / "genotype.json")
@@ -243,7 +245,10 @@ def network_options(config: Any) -> dict[str, Any]:
     """
     options: dict[str, Any] = {"precision": config.precision}
     if config.width is not None:
-        options["width"] = int(config.width) if config.network.startswith("resnet") else config.width
+        resnet = config.network.startswith("resnet")
+        if resnet and config.width != int(config.width):
+            raise InputError(f"--width={config.width}: a whole number of channels is needed for a ResNet")
+        options["width"] = int(config.width) if resnet else config.width
     if config.stages:
         try:
             options["stages"] = tuple(int(part) for part in config.stages.split(","))
@@ -299,8 +304,7 @@ def segmentation_config(config: DASTrainFlags) -> SegmentationConfig:
     chosen: dict[str, Any] = {name: getattr(config, name) for name in names if getattr(config, name) is not None}
     if config.stem != "auto":
         chosen["stem"] = config.stem
-    if "width" in chosen:
-        chosen["width"] = int(chosen["width"])
+    chosen |= {name: value for name, value in network_options(config).items() if name == "width"}
     crops = CropConfig(size=(config.crop, config.crop), base=config.base, test=(config.test_size, config.test_size))
     return SegmentationConfig(
         head=config.head, network=config.network, temporal=temporal(config), output_stride=config.output_stride,
@@ -343,7 +347,19 @@ def settings(config: Any, genotype: Genotype | None) -> dict[str, Any]:
       What the saved state holds.
     """
     fields = {name: value for name, value in common.compared(config).items() if name not in NOT_COMPARED}
-    return {**fields, "genotype": str(genotype)}
+    return {**fields, "genotype": described(genotype)}
+
+
+def described(genotype: Genotype | None) -> str:
+    """A genotype in a line, and the hash of all of it, frames and normalisation included.
+
+    Args:
+      genotype: or None.
+
+    Returns:
+      text.
+    """
+    return "none" if genotype is None else f"{genotype}; sha256 {fingerprint(genotype.to_json())[:16]}"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from nasjax.das import linear, ops
 from nasjax.das.config import DASConfig
@@ -42,8 +43,8 @@ def apply_cell(
         if config is not None and config != chosen.config:
             raise InputError("the genotype belongs to another cell than config; do: leave config out")
         weights, own, used = chosen.arrays()
-        return mixture(images, jnp.asarray(weights, images.dtype), jnp.asarray(own, images.dtype),
-                       config=chosen.config, gain=float(chosen.config.path_gain(kept=used.any(-1))), used=used,
+        gain = float(chosen.config.path_gain(kept=used.any(-1)))
+        return mixture(images, jnp.asarray(weights), jnp.asarray(own), config=chosen.config, gain=gain, used=used,
                        key=key)  # fmt: skip
     if config is None or magnitudes is None:
         raise InputError("alpha alone does not say what the cell is; do: give config and magnitudes, too")
@@ -78,6 +79,7 @@ def mixture(
       InputError: the arrays do not fit the cell.
     """
     _check(images, weights, magnitudes, config)
+    weights, magnitudes = (jnp.asarray(array, images.dtype) for array in (weights, magnitudes))
     if gain is None:
         gain = float(config.path_gain())
     batch, height, width, channels = images.shape
@@ -98,9 +100,12 @@ def mixture(
             states = [*states[1:], out / gain]
         stills = [*stills[1:], _still(stills, weights, config) / gain]
     frames: dict[int, Array] = {0: images * stills[-1]}
-    for place, level in enumerate(moved):
-        frame = states[-1][place]
-        frames[level] = frame.reshape(height, width, batch, channels).transpose(2, 0, 1, 3) if fast else frame
+    last = list(states[-1]) if moved else []
+    if fast and moved:
+        # A loop, so that its input is an array: the compiler would fuse the sum over edges into the transposition, and
+        # compute it anew for every frame.
+        last = list(lax.map(lambda x: x.reshape(height, width, batch, channels).transpose(2, 0, 1, 3), states[-1]))
+    frames |= dict(zip(moved, last, strict=True))
     video = jnp.stack([frames[level] for level in config.levels], 1)
     return _scrambled(video) if config.layout == "tras" else video
 
@@ -189,6 +194,8 @@ def _ranges(config: DASConfig, like: Array) -> tuple[Array, Array]:
 def _check(images: Any, weights: Any, magnitudes: Any, config: DASConfig) -> None:
     if images.ndim != 4 or min(images.shape) < 1:
         raise InputError(f"images {images.shape}; allowed: [batch, height, width, channels], none of them empty")
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise InputError(f"images {images.dtype}; allowed: floats, normalised; do: (images / 255 - mean) / std")
     wanted = (len(config.edges), len(config.operations))
     for name, array in (("weights or alpha", weights), ("magnitudes", magnitudes)):
         if tuple(array.shape) != wanted:

@@ -89,10 +89,12 @@ class DASConfig:
             raise InputError(f"magnitudes are given with magnitude={self.magnitude!r}; do: set magnitude='fixed'")
         if self.magnitudes and len(self.magnitudes) != number:
             raise InputError(f"{len(self.magnitudes)} magnitudes for {number} operations; do: give one for each")
-        if not np.isfinite(self.magnitudes).all():
-            raise InputError(f"magnitudes={self.magnitudes}; allowed: finite numbers")
+        for operation, magnitude in zip(self.operations, self.magnitudes, strict=False):
+            operations.check_magnitude(operation, magnitude, where=f"magnitudes={self.magnitudes}")
         if len(self.mean) != len(self.std):
             raise InputError(f"mean has {len(self.mean)} numbers and std {len(self.std)}; do: give one each a channel")
+        if not np.isfinite(self.mean).all() or not all(0 < value < float("inf") for value in self.std):
+            raise InputError(f"mean={self.mean}, std={self.std}; allowed: finite numbers, those of std above 0")
 
     @property
     def operations(self) -> tuple[operations.Operation, ...]:

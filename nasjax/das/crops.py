@@ -15,6 +15,7 @@ from PIL import Image, ImageFilter
 from nasjax.das.scenes import IGNORE, Scenes
 from nasjax.types import InputError
 
+_LOOK = 16  # images
 _MEAN_COLOUR = (124, 116, 104)  # of ImageNet
 
 
@@ -45,6 +46,8 @@ class CropConfig:
         """Refuses values that mean nothing."""
         if len(self.size) != 2 or min(self.size) < 1 or self.base < 0 or len(self.test) != 2 or min(self.test) < 0:
             raise InputError(f"crop size={self.size}, base={self.base}, test={self.test}; need positive numbers")
+        if 0 in self.test and self.test != (0, 0):
+            raise InputError(f"test={self.test} of crops; allowed: two positive numbers, or (0, 0) for whole images")
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
             raise InputError(f"scale={self.scale} of crops; allowed: two factors, 0 < least <= most")
         if self.rotate < 0 or self.blur < 0:
@@ -141,6 +144,9 @@ class SceneFeed:
                              " evaluate; do: give num_classes")  # fmt: skip
         if not 1 <= self.batch_size <= len(self.train_scenes):
             raise InputError(f"batch_size={self.batch_size}; allowed: 1 to {len(self.train_scenes)}, all images")
+        if self.config.test == (0, 0):  # before anything is trained, if it shows in the first images
+            sizes = {self.test_scenes[i][0].shape for i in range(min(_LOOK, len(self.test_scenes)))}
+            _check_one_size(sizes, self.test_scenes)
 
     @property
     def steps(self) -> int:
@@ -178,12 +184,18 @@ class SceneFeed:
         for start in range(0, total, self.batch_size):
             chosen = range(start, min(start + self.batch_size, total))
             crops = [centre_crop(*self.test_scenes[i], self.config) for i in chosen]
-            if len({x.shape for x, _ in crops}) > 1:
-                raise InputError(f"images of {self.test_scenes.source} differ in size; do: give test=(height, width)")
+            _check_one_size({x.shape for x, _ in crops}, self.test_scenes)
             missing = self.batch_size - len(crops)
             crops += crops[:1] * missing
             weights = np.r_[np.ones(self.batch_size - missing), np.zeros(missing)].astype(np.float32)
             yield np.stack([x for x, _ in crops]), np.stack([y for _, y in crops]), weights
+
+
+def _check_one_size(sizes: set[tuple[int, ...]], scenes: Scenes) -> None:
+    if len(sizes) > 1:
+        some = ", ".join(sorted(f"{height}x{width}" for height, width, _ in sizes)[:2])
+        raise InputError(f"images of {scenes.source} differ in size ({some}), and whole ones are to be evaluated; do:"
+                         " give the size of evaluation, test=(height, width) or --test_size")  # fmt: skip
 
 
 def _framed(image: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

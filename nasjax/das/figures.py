@@ -45,13 +45,15 @@ def alpha_figure(result: SearchResult, *, theme: Theme = "light") -> Figure:
         style(axis, palette)
         lines = [axis.plot(weights[:, place, k], color=colors[k][0], linestyle=colors[k][1], linewidth=1.4)[0]
                  for k in range(len(names))]  # fmt: skip
+        if place + columns >= len(edges):  # nothing below it
+            axis.tick_params(labelbottom=True)
         node, source = edges[place]
         axis.set_title(f"{_state(source, result)} to node {node}", color=palette.ink, fontsize=9)
         if (node, source) in kept:
             k = names.index(kept[node, source])
             axis.plot(len(weights) - 1, weights[-1, place, k], "o", markersize=7, markerfacecolor="none",
                       markeredgecolor=colors[k][0], clip_on=False)  # fmt: skip
-    figure.legend(lines, [name.replace("_", " ") for name in names], loc="outside lower center", frameon=False,
+    figure.legend(lines, [name.replace("_", " ") for name in names], loc="outside upper center", frameon=False,
                   ncols=min(5, len(names)), labelcolor=palette.ink, fontsize=9)  # fmt: skip
     figure.supxlabel("epoch", color=palette.ink, fontsize=10)
     figure.supylabel("weight", color=palette.ink, fontsize=10)
@@ -105,7 +107,8 @@ def frames_figure(videos: Any, levels: Sequence[int], *, theme: Theme = "light")
     """Draws videos, a video a row, a frame a column.
 
     Args:
-      videos: float [videos, frames, height, width, 1 or 3], in 0..1; what lies outside is cut.
+      videos: float [videos, frames, height, width, channels], in 0..1; what lies outside is cut. Three channels or more
+        are shown as red, green and blue, fewer as the grey of the first.
       levels: of the frames.
       theme: colours.
 
@@ -120,7 +123,7 @@ def frames_figure(videos: Any, levels: Sequence[int], *, theme: Theme = "light")
     for row, video in enumerate(shown):
         for t, frame in enumerate(video):
             axis = grid[row][t]
-            axis.imshow(frame[..., 0] if frame.shape[-1] == 1 else frame, cmap="gray", vmin=0, vmax=1)
+            axis.imshow(frame[..., :3] if frame.shape[-1] > 2 else frame[..., 0], cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()
             if row == 0:
                 axis.set_title(f"level {levels[t]}", color=palette.muted, fontsize=8.5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -14,7 +13,8 @@ import jax
 import numpy as np
 
 from nasjax.das.config import DASConfig
-from nasjax.das.ops import OPERATIONS, SETS
+from nasjax.das.ops import OPERATIONS, SETS, check_magnitude
+from nasjax.records import replaced
 from nasjax.types import InputError
 
 FORMAT = "nasjax.das.genotype"
@@ -46,7 +46,7 @@ class Genotype:
       config: the cell they belong to.
 
     Raises:
-      InputError: a gene that the cell does not have.
+      InputError: a gene that the cell does not have, or no path from an input to the last node.
     """
 
     genes: tuple[Gene, ...]
@@ -66,11 +66,22 @@ class Genotype:
             if gene.op not in names:
                 raise InputError(f"gene {list(gene)}: operation {gene.op!r} is not of this op set; allowed: "
                                  f"{', '.join(names)}; do: load it with the op set it was found in")  # fmt: skip
-            if not isinstance(gene.magnitude, int | float) or not math.isfinite(gene.magnitude):
-                raise InputError(f"gene {list(gene)}: magnitude {gene.magnitude!r}; allowed: a finite number")
+            check_magnitude(OPERATIONS[gene.op], gene.magnitude, where=f"gene {list(gene)}")
             if (gene.node, gene.source) in seen:
                 raise InputError(f"gene {list(gene)}: its edge has another operation already; allowed: one an edge")
             seen.add((gene.node, gene.source))
+        self._check_paths()
+
+    def _check_paths(self) -> None:
+        """Refuses a genotype whose video would be black."""
+        inputs, last = self.config.num_inputs, self.config.num_nodes - 1
+        reached = set(range(inputs))
+        for gene in sorted(self.genes):
+            if gene.source in reached:
+                reached.add(inputs + gene.node)
+        if inputs + last not in reached:
+            raise InputError(f"the genotype has no path from an input to node {last}, whose state is the video; do: add"
+                             f" a gene to node {last}, and to each node it comes from")  # fmt: skip
 
     @classmethod
     def of_choice(
@@ -162,7 +173,7 @@ class Genotype:
         return cls(genes, own)
 
     def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
-        """Writes a file that `load` reads.
+        """Writes a file that `load` reads; a reader never sees a part of it.
 
         Args:
           path: the file.
@@ -173,12 +184,9 @@ class Genotype:
         Raises:
           InputError: it cannot be written.
         """
-        file = pathlib.Path(path)
-        try:
-            file.write_text(self.to_json(), encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"Cannot write {file}: {error.strerror}. Name a file that you may write.") from None
-        return file
+        with replaced(path) as file:
+            file.write(self.to_json())
+        return pathlib.Path(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, config: DASConfig | None = None) -> Genotype:

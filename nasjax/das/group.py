@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.das.config import DASConfig
+from nasjax.das.ops import check_magnitude
 from nasjax.das.search_config import Network, SearchConfig, SearchData
 from nasjax.das.search_steps import Program, SearchState, make_program, mixing_weights
 from nasjax.parallel.data import data_parallel
@@ -85,6 +86,10 @@ class Group:
         """Weights of the present mixtures: float [seeds, edges, operations]."""
         return np.asarray(jax.vmap(mixing_weights)(state.arch["alpha"], state.chosen, state.kept))
 
+    def _placed(self, state: SearchState) -> SearchState:
+        """The state where the step leaves it: arrays that lie elsewhere would have the same program compiled again."""
+        return jax.device_put(state, self._step.devices[0]) if self._step.size == 1 else state
+
     def run_epoch(
         self, keys: jax.Array, state: SearchState, epoch: int, rate: float
     ) -> tuple[SearchState, dict[str, np.ndarray]]:
@@ -101,6 +106,7 @@ class Group:
         """
         batch, halves = self.config.batch_size, (self._train, self._valid)
         steps = len(self._train[1]) // batch
+        state = self._placed(state)
         orders = [
             np.stack([_rows(jax.random.fold_in(key, stream), epoch, len(y), steps * batch) for key in keys], 1)
             for stream, (_, y) in zip((1, 4), halves, strict=True)
@@ -127,6 +133,7 @@ class Group:
         """
         batch = self.config.batch_size
         number = len(self._valid[1]) // batch
+        state = self._placed(state)
         order = np.random.default_rng(0).permutation(len(self._valid[1]))
         correct, loss = np.zeros(weights.shape[:2]), np.zeros(weights.shape[:2])
         for i in range(number):
@@ -203,6 +210,10 @@ def make_group(
     wanted = len(cell.edges), len(cell.operations)
     if magnitudes is not None and (np.shape(magnitudes) != wanted or not np.isfinite(magnitudes).all()):
         raise InputError(f"magnitudes {np.shape(magnitudes)}; allowed: finite numbers {wanted}, edges and operations")
+    if magnitudes is not None:
+        for row in np.asarray(magnitudes, float).tolist():
+            for operation, value in zip(cell.operations, row, strict=True):
+                check_magnitude(operation, value, where="magnitudes")
     return Group(make_program(network, cell, config), cell, config, data, magnitudes, devices)
 
 

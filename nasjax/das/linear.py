@@ -5,7 +5,7 @@ and edges allows:
 
 - frames of one level are computed once, and those of level 0 are not computed at all;
 - shifts along x, of all edges between two states and with the identity, are one matrix; so are shifts along y;
-- the first halves of all zooms and the shift along y are one product, the second halves and the shift along x another;
+- the first halves of all zooms are one product, the second halves another;
 - a rotation looks an index up once for a pixel of all images (`nasjax.das.rotation`).
 
 Images lie as [height, width, n], n = batch * channels.
@@ -129,25 +129,15 @@ def _between(source: Array, edges: list[_Edge], config: DASConfig) -> Array:
     shift_x = [edge.x for edge in edges if edge.x is not None]
     shift_y = [edge.y for edge in edges if edge.y is not None]
     zooms = [edge.zoom for edge in edges if edge.zoom is not None]
-    rows = [sum(shift_y)] if shift_y else []
-    rows += [zoom[0] for zoom in zooms]
-    columns = [sum(shift_x)] if shift_x else []
-    columns += [zoom[1] for zoom in zooms]
-    parts = [jnp.broadcast_to(source, out.shape)] if shift_x else []
-    if rows:
-        # [levels, k * height, height] @ [levels, height, width * n]
-        equation = "lgh,lhm->lgm" if per_level else "lgh,hm->lgm"
-        flat = source.reshape(*source.shape[:-3], height, width * number)
-        stacked = jnp.einsum(equation, jnp.concatenate(rows, 1), flat, precision=precision)
-        pieces = jnp.split(stacked.reshape(levels, len(rows) * height, width, number), len(rows), 1)
-        if shift_y:
-            out = out + pieces[0]
-        parts += pieces[1 if shift_y else 0 :]
-    if columns:
-        # [levels, height, width, k * width] @ [levels, height, k * width, n]
-        operator = jnp.concatenate(columns, 2)[:, None]
-        operator = jnp.broadcast_to(operator, (levels, height, width, len(columns) * width))
-        out = out + jnp.einsum("lhvw,lhwn->lhvn", operator, jnp.concatenate(parts, 2), precision=precision)
+    if shift_y:
+        out = out + _along_y(sum(shift_y), source, precision)
+    if shift_x:
+        out = out + _along_x(sum(shift_x), source, precision)
+    if zooms:
+        # Rows of all zooms lie next to each other, so that what they make is what the second halves read: no copy.
+        rows = jnp.stack([zoom[0] for zoom in zooms], 2).reshape(levels, height * len(zooms), height)
+        halves = _along_y(rows, source, precision).reshape(levels, height, len(zooms) * width, number)
+        out = out + _along_x(jnp.concatenate([zoom[1] for zoom in zooms], 2), halves, precision)
     if any(edge.identity is not None for edge in edges):
         out = out + identity * (source if per_level else source[None])
     turns = [turn for edge in edges for turn in edge.turns]
@@ -156,3 +146,21 @@ def _between(source: Array, edges: list[_Edge], config: DASConfig) -> Array:
         turned = sum(weight * rotation.read(flat, table) for weight, table in turns)
         out = out + jnp.asarray(turned).reshape(out.shape)
     return out
+
+
+def _along_y(operator: Array, source: Array, precision: lax.Precision | None) -> Array:
+    """[levels, g, height] times [(levels,) height, width, n]: [levels, g, width, n]."""
+    levels, outs, height = operator.shape
+    width, number = source.shape[-2:]
+    flat = source.reshape(*source.shape[:-3], height, width * number)
+    equation = "lgh,lhm->lgm" if flat.ndim == 3 else "lgh,hm->lgm"
+    return jnp.einsum(equation, operator, flat, precision=precision).reshape(levels, outs, width, number)
+
+
+def _along_x(operator: Array, source: Array, precision: lax.Precision | None) -> Array:
+    """[levels, width, w] times [(levels,) height, w, n]: [levels, height, width, n]."""
+    levels, width, ins = operator.shape
+    height, _, number = source.shape[-3:]
+    each = jnp.broadcast_to(operator[:, None], (levels, height, width, ins))
+    source = jnp.broadcast_to(source, (levels, height, ins, number))
+    return jnp.einsum("lhvw,lhwn->lhvn", each, source, precision=precision)

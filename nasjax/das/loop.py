@@ -58,6 +58,8 @@ class Task:
         do not count.
       summary: sums -> what a row of the history holds.
       optimizer: from gradients to steps, learning rate included.
+      weight: which of the sums of ``loss`` its loss is a mean over, where that differs between the devices that share
+        a batch, such as pixels that count; None where all count alike.
     """
 
     init: Callable[[Array, Array], Variables]
@@ -65,6 +67,7 @@ class Task:
     measure: Callable[..., dict[str, Array]]
     summary: Callable[[Mapping[str, np.ndarray]], dict[str, float]]
     optimizer: optax.GradientTransformation
+    weight: str | None = None
 
 
 class Feed(Protocol):
@@ -224,6 +227,9 @@ def _stepper(task: Task) -> Shared:
         gradient = jax.grad(lambda params: task.loss(here, first, params, state.stats, images, targets), has_aux=True)
         grads, (stats, sums) = gradient(state.params)
         if axis is not None:
+            if task.weight is not None:  # from means of shares to the mean of the batch
+                share = sums[task.weight] / jnp.maximum(lax.pmean(sums[task.weight], axis), 1 / lax.axis_size(axis))
+                grads = jax.tree.map(lambda g: g * share, grads)
             grads, stats = lax.pmean((grads, stats), axis)
             sums = lax.psum(sums, axis)
         updates, optimizer = task.optimizer.update(grads, state.optimizer, state.params)

@@ -67,7 +67,7 @@ def resnet(
         raise InputError(f"stages={blocks}, strides={steps}, dilations={spacing}; need one number a stage in each")
     if min(steps) < 1 or min(spacing) < 1 or kernel % 2 == 0:
         raise InputError(f"strides={steps}, dilations={spacing}, kernel={kernel}; need positive numbers, an odd kernel")
-    _check(num_classes, width, stem, STEMS, precision)
+    _check(num_classes, width, stem, STEMS, precision, dropout)
     kind = RESNETS[depth][1] if bottleneck is None else bottleneck
     return VideoResNet(blocks, kind, num_classes, width, stem, steps, spacing, kernel, _temporal(temporal), dropout,
                        precision)  # fmt: skip
@@ -98,7 +98,7 @@ def mobilenet_v2(
     Raises:
       InputError: a value that is not allowed.
     """
-    _check(num_classes, width, stem, STEMS[:2], precision)
+    _check(num_classes, width, stem, STEMS[:2], precision, dropout)
     return VideoMobileNet(MOBILENET_V2, False, num_classes, width, stem, _temporal(temporal), dropout, 0.0, precision)
 
 
@@ -129,7 +129,7 @@ def efficientnet_b0(
     Raises:
       InputError: a value that is not allowed.
     """
-    _check(num_classes, width, stem, STEMS[:2], precision)
+    _check(num_classes, width, stem, STEMS[:2], precision, dropout, drop_path)
     return VideoMobileNet(EFFICIENTNET_B0, True, num_classes, width, stem, _temporal(temporal), dropout, drop_path,
                           precision)  # fmt: skip
 
@@ -200,10 +200,14 @@ def _temporal(given: str | TemporalConfig) -> TemporalConfig:
     return TemporalConfig(kind=given)
 
 
-def _check(num_classes: int, width: float, stem: str, stems: Sequence[str], precision: str) -> None:
+def _check(num_classes: int, width: float, stem: str, stems: Sequence[str], precision: str, dropout: float,
+           drop_path: float = 0.0) -> None:  # fmt: skip
     if num_classes < 1 or width <= 0:
         raise InputError(f"num_classes={num_classes}, width={width}; need positive numbers")
     if stem not in stems:
         raise InputError(f"stem={stem!r}; allowed: {', '.join(stems)}")
+    for name, value in (("dropout", dropout), ("drop_path", drop_path)):
+        if not 0 <= value < 1:
+            raise InputError(f"{name}={value}; allowed: 0 or more, below 1")
     if precision not in PRECISIONS:
         raise InputError(f"precision={precision!r}; allowed: {', '.join(PRECISIONS)}")

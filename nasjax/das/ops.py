@@ -6,8 +6,9 @@ magnitude, and the magnitude of a frame follows from it and the frame's level by
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -218,6 +219,24 @@ def invert(
         undone = warps.inverse(part, frame_magnitude(own, base, level))
         images = warps.warp(images, part, undone, interpolation=interpolation)
     return images
+
+
+def check_magnitude(operation: Operation, magnitude: Any, *, where: str) -> None:
+    """Refuses a base magnitude that no frame can have.
+
+    Args:
+      operation: which.
+      magnitude: its base magnitude.
+      where: what to call it in messages.
+
+    Raises:
+      InputError: it is no finite number, or a factor that is not above zero.
+    """
+    if isinstance(magnitude, bool) or not isinstance(magnitude, int | float) or not math.isfinite(magnitude):
+        raise InputError(f"{where}: magnitude {magnitude!r} of {operation.name}; allowed: a finite number")
+    if operation.rule == "power" and magnitude <= 0:
+        raise InputError(f"{where}: magnitude {magnitude!r} of {operation.name}, which is a factor; allowed: above 0; "
+                         f"do: take one of {operation.low:g} to {operation.high:g}")  # fmt: skip
 
 
 def part_magnitude(part: Operation, share: Array | float) -> Array | float:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nasjax.das.warps import taps
+from nasjax.das.warps import cos_sin, taps
 from nasjax.types import Array
 
 
@@ -48,10 +48,17 @@ def reader(name: str, magnitude: Array, height: int, width: int) -> Reader:
     Returns:
       the tables.
     """
-    forth = taps(name, magnitude, height, width)
-    # Rows of a shear only slide, so its transpose is the shear by the opposite slope.
-    back = _turned_back(magnitude, height, width) if name == "rotate" else taps(name, -magnitude, height, width)
-    return Reader(*forth, *back)
+    if name != "rotate":  # rows of a shear only slide, so its transpose is the shear by the opposite slope
+        return Reader(*taps(name, magnitude, height, width), *taps(name, -magnitude, height, width))
+
+    def one(angles: tuple[Array, Array, Array]) -> Reader:
+        degrees, *turn = angles
+        cos, sin = turn
+        return Reader(*taps(name, degrees, height, width, turn=(cos, sin)), *_turned_back(cos, sin, height, width))
+
+    angles = (magnitude, *cos_sin(magnitude))
+    # A loop, so that sines are arrays: the compiler would compute them anew for every pixel and tap.
+    return one(angles) if magnitude.ndim == 0 else lax.map(one, angles)
 
 
 @jax.custom_vjp
@@ -116,14 +123,13 @@ def _products(pixels: Array, index: Array, cotangent: Array) -> Array:
     return jax.vmap(one, in_axes=(0 if pixels.ndim == 3 else None, 0, 0))(pixels, index, cotangent)
 
 
-def _turned_back(angle: Array, height: int, width: int) -> tuple[Array, Array]:
+def _turned_back(cosine: Array, sine: Array, height: int, width: int) -> tuple[Array, Array]:
     """Pixels whose rotation reads a given pixel: those within one of it, both axes, after the map."""
-    value = angle[..., None, None] * (np.pi / 180)
-    lead = (1,) * angle.ndim
-    cos, sin = jnp.cos(value), jnp.sin(value)
+    cos, sin = cosine[..., None, None], sine[..., None, None]
+    lead = (1,) * cosine.ndim
     middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
-    dy = (jnp.arange(height, dtype=angle.dtype) - middle_y).reshape(*lead, height, 1)
-    dx = (jnp.arange(width, dtype=angle.dtype) - middle_x).reshape(*lead, 1, width)
+    dy = (jnp.arange(height, dtype=cosine.dtype) - middle_y).reshape(*lead, height, 1)
+    dx = (jnp.arange(width, dtype=cosine.dtype) - middle_x).reshape(*lead, 1, width)
     # The inverse map of a pixel; what reads the pixel is closer to it than the square root of two.
     row0 = jnp.floor(lax.stop_gradient(dy * cos - dx * sin) + middle_y + 0.5)
     column0 = jnp.floor(lax.stop_gradient(dx * cos + dy * sin) + middle_x + 0.5)
@@ -137,5 +143,5 @@ def _turned_back(angle: Array, height: int, width: int) -> tuple[Array, Array]:
         place = jnp.clip(row, 0, height - 1) * width + jnp.clip(column, 0, width - 1)
         index.append(place.astype(jnp.int32))
         weight.append(jnp.where(inside, touch, 0))
-    shape = (*angle.shape, 9, height * width)
+    shape = (*cosine.shape, 9, height * width)
     return jnp.stack(index, -3).reshape(shape), jnp.stack(weight, -3).reshape(shape)

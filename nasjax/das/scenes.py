@@ -10,11 +10,14 @@ import dataclasses
 import difflib
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from nasjax.data.folders import read_pixels
+from nasjax.hashing import array_fingerprint, fingerprint
 from nasjax.types import InputError
 
 IGNORE = 255
@@ -42,6 +45,7 @@ class Scenes:
       class_names: a name a class, or empty.
       source: where they come from.
       names: what to call every image in messages, or empty.
+      fingerprint: hash of what tells them from others: arrays, or names and sizes of files.
     """
 
     size: int
@@ -50,6 +54,13 @@ class Scenes:
     class_names: tuple[str, ...] = ()
     source: str = "arrays"
     names: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuses classes that the label of ignored pixels leaves no room for."""
+        if not 1 <= self.num_classes <= IGNORE:
+            raise InputError(f"num_classes={self.num_classes} of {self.source}; allowed: 1 to {IGNORE}, for label "
+                             f"{IGNORE} is that of ignored pixels; do: correct num_classes or the masks")  # fmt: skip
 
     def __len__(self) -> int:
         """Number of images."""
@@ -150,7 +161,13 @@ def scenes_of_arrays(
     masks = _ignored(masks, ignore)
     found = int(masks[masks != IGNORE].max(initial=0)) + 1
     classes = num_classes or len(class_names) or found
-    return Scenes(len(images), lambda i: (images[i], masks[i]), classes, tuple(class_names), source)
+    scenes = Scenes(len(images), lambda i: (images[i], masks[i]), classes, tuple(class_names), source,
+                    fingerprint=array_fingerprint(images, masks))  # fmt: skip
+    counts = masks != IGNORE
+    wrong = (counts & ((masks < 0) | (masks >= classes))).any((1, 2)) | ~counts.any((1, 2))
+    if wrong.any():
+        scenes[int(wrong.argmax())]  # says what is wrong, before anything is trained
+    return scenes
 
 
 def _ignored(mask: np.ndarray, ignore: int | None) -> np.ndarray:
@@ -162,15 +179,20 @@ def _npz(argument: str, source: str, split: str, num_classes: int | None, ignore
     path = _existing(argument)
     if not zipfile.is_zipfile(path):
         raise InputError(f"'{path}' is no npz file, or damaged; do: write it with numpy.savez")
-    with np.load(path, allow_pickle=False) as file:
-        missing = [name for name in (f"x_{split}", f"y_{split}") if name not in file.files]
-        if missing:
-            raise InputError(f"'{path}' lacks {', '.join(missing)}; it has {', '.join(sorted(file.files))}; do: choose"
-                             " another split, or add the arrays")  # fmt: skip
-        images, masks = file[f"x_{split}"], file[f"y_{split}"]
-        names = [str(name) for name in file["class_names"]] if "class_names" in file.files else []
-    if ignore is not None and ignore < len(names):
-        names = names[:ignore]  # what is ignored is the last of the names
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in (f"x_{split}", f"y_{split}") if name not in file.files]
+            if missing:
+                raise InputError(f"'{path}' lacks {', '.join(missing)}; it has {', '.join(sorted(file.files))}; do:"
+                                 " choose another split, or add the arrays")  # fmt: skip
+            images, masks = file[f"x_{split}"], file[f"y_{split}"]
+            names = [str(name) for name in file["class_names"]] if "class_names" in file.files else []
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"'{path}' cannot be read ({error}); allowed: arrays of numbers; do: write it again") from None
+    if ignore is not None and ignore == len(names) - 1:
+        names = names[:-1]  # the last class is that of ignored pixels
     return scenes_of_arrays(images, masks, num_classes=num_classes, ignore=ignore, class_names=names, source=source)
 
 
@@ -185,12 +207,15 @@ def _voc(argument: str, source: str, split: str, num_classes: int | None, ignore
     names = _existing(root / "ImageSets" / "Segmentation" / f"{split}.txt").read_text().split()
     if not names:
         raise InputError(f"{root}: no image in {split}.txt; do: name another split")
+    images = [root / "JPEGImages" / f"{name}.jpg" for name in names]
+    masks = [root / "SegmentationClass" / f"{name}.png" for name in names]
+    _all_there(images + masks, f"{split}.txt")
 
     def read(number: int) -> tuple[np.ndarray, np.ndarray]:
-        image = _picture(root / "JPEGImages" / f"{names[number]}.jpg", "RGB")
-        return image, _ignored(_picture(root / "SegmentationClass" / f"{names[number]}.png", None), ignore)
+        return read_pixels(images[number], mode="RGB"), _ignored(read_pixels(masks[number], mode=None), ignore)
 
-    return Scenes(len(names), read, num_classes or len(VOC_CLASSES), VOC_CLASSES, source, tuple(names))
+    return Scenes(len(names), read, num_classes or len(VOC_CLASSES), VOC_CLASSES, source, tuple(names),
+                  _of_files(images + masks))  # fmt: skip
 
 
 def _cityscapes(argument: str, source: str, split: str, num_classes: int | None, ignore: int | None) -> Scenes:
@@ -199,16 +224,22 @@ def _cityscapes(argument: str, source: str, split: str, num_classes: int | None,
     if not images:
         raise InputError(f"{root}/leftImg8bit/{split} has no CITY/*_leftImg8bit.png; do: name the folder above that")
 
+    masks = []
+    for image in images:
+        start = root / "gtFine" / split / image.parent.name / image.name.removesuffix("_leftImg8bit.png")
+        trained = start.with_name(f"{start.name}_gtFine_labelTrainIds.png")
+        masks.append(trained if trained.exists() else start.with_name(f"{start.name}_gtFine_labelIds.png"))
+    _all_there(masks, f"leftImg8bit/{split}")
+
     def read(number: int) -> tuple[np.ndarray, np.ndarray]:
-        stem = images[number].name.removesuffix("_leftImg8bit.png")
-        folder = root / "gtFine" / split / images[number].parent.name
-        trained = folder / f"{stem}_gtFine_labelTrainIds.png"
-        if trained.exists():
-            return _picture(images[number], "RGB"), _ignored(_picture(trained, None), ignore)
-        return _picture(images[number], "RGB"), train_ids(_picture(folder / f"{stem}_gtFine_labelIds.png", None))
+        image, mask = read_pixels(images[number], mode="RGB"), read_pixels(masks[number], mode=None)
+        if masks[number].name.endswith("TrainIds.png"):
+            return image, _ignored(mask, ignore)
+        return image, _ignored(train_ids(mask, where=masks[number].name), ignore)
 
     names = tuple(path.name for path in images)
-    return Scenes(len(images), read, num_classes or len(CITYSCAPES_CLASSES), CITYSCAPES_CLASSES, source, names)
+    return Scenes(len(images), read, num_classes or len(CITYSCAPES_CLASSES), CITYSCAPES_CLASSES, source, names,
+                  _of_files(images + masks))  # fmt: skip
 
 
 def _tfds(argument: str, source: str, split: str, num_classes: int | None, ignore: int | None) -> Scenes:
@@ -261,23 +292,35 @@ def scenes_of_records(
         item = data[number]
         mask = np.asarray(item[found[1]])
         mask = mask[..., 0] if mask.ndim == 3 else mask
-        return np.asarray(item[found[0]], np.uint8), train_ids(mask) if cityscapes else _ignored(mask, ignore)
+        mask = train_ids(mask, where=f"image {number} of {source}") if cityscapes else mask
+        return np.asarray(item[found[0]], np.uint8), _ignored(mask, ignore)
 
-    return Scenes(len(data), read, classes, CITYSCAPES_CLASSES if cityscapes else (), source)
+    return Scenes(len(data), read, classes, CITYSCAPES_CLASSES if cityscapes else (), source,
+                  fingerprint=fingerprint([source, len(data)]))  # fmt: skip
 
 
-def train_ids(labels: np.ndarray) -> np.ndarray:
-    """Label numbers of Cityscapes as classes 0 to 18, everything else ignored.
+def train_ids(labels: np.ndarray, *, where: str = "labels") -> np.ndarray:
+    """Label numbers of Cityscapes as classes 0 to 18, its other labels ignored.
 
     Args:
       labels: integers [height, width].
+      where: what to call them in messages.
 
     Returns:
       int32 [height, width].
+
+    Raises:
+      InputError: a label that Cityscapes does not have, such as the number of an instance.
     """
-    table = np.full(256, IGNORE, np.int32)
+    table = np.full(256, -2, np.int32)
+    table[[*range(34), IGNORE]] = IGNORE
     table[list(CITYSCAPES_LABELS)] = np.arange(len(CITYSCAPES_LABELS))
-    return table[labels.astype(np.uint8)]
+    numbers = np.where(np.asarray(labels) == -1, IGNORE, labels).astype(np.int64)  # -1 is a licence plate
+    found = np.where((numbers < 0) | (numbers > IGNORE), -2, table[np.clip(numbers, 0, IGNORE)])
+    if (found == -2).any():
+        raise InputError(f"{where}: label {int(numbers[found == -2][0])}; allowed: 0 to 33, -1 and {IGNORE}, the label "
+                         "numbers of Cityscapes; do: give the files that end in _labelIds.png")  # fmt: skip
+    return found
 
 
 def _existing(path: str | pathlib.Path) -> pathlib.Path:
@@ -287,15 +330,16 @@ def _existing(path: str | pathlib.Path) -> pathlib.Path:
     return found
 
 
-def _picture(path: pathlib.Path, mode: str | None) -> np.ndarray:
-    """An image file; palette images give the numbers of their colours."""
-    from PIL import Image
+def _of_files(paths: Sequence[pathlib.Path]) -> str:
+    return fingerprint([[path.name, path.stat().st_size] for path in paths])
 
-    try:
-        with Image.open(_existing(path)) as image:
-            return np.asarray(image.convert(mode) if mode else image)
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read ({error}); do: write it again or leave it out") from error
+
+def _all_there(paths: Sequence[pathlib.Path], listed: str) -> None:
+    """Refuses a list of files of which some do not exist."""
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise InputError(f"{len(missing)} of {len(paths)} files that {listed} asks for do not exist, such as"
+                         f" '{missing[0]}'; do: add them, or leave their images out")  # fmt: skip
 
 
 _LOADERS: dict[str, Callable[[str, str, str, int | None, int | None], Scenes]] = {

@@ -266,6 +266,10 @@ def _check(cell: DASConfig, data: SearchData, config: SearchConfig) -> None:
     channels = data.train_images.shape[-1]
     if cell.mean and len(cell.mean) != channels:
         raise InputError(f"mean has {len(cell.mean)} numbers for {channels} channels; do: give one each")
+    if not cell.moved:
+        raise InputError(f"num_frames={cell.num_frames} with schedule={cell.schedule!r}: the only frame is of level 0, "
+                         "where every operation leaves the image as it is, so there is nothing to find; do: take more "
+                         "frames, or schedule='constant'")  # fmt: skip
     if not selection.total_epochs(cell, config):
         raise InputError("epochs=0 with select='argmax' trains nothing; do: raise epochs")
 

@@ -77,6 +77,13 @@ class SearchConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"{name}={value!r}; allowed: a whole number of at least {least}; do: change it")
+        betas = tuple(self.alpha_betas)
+        object.__setattr__(self, "alpha_betas", betas)
+        for name, value in (("momentum", self.momentum), *(("alpha_betas", beta) for beta in betas)):
+            if not 0 <= value < 1:
+                raise InputError(f"{name}={getattr(self, name)}; allowed: 0 or more, below 1; do: change it")
+        if len(betas) != 2 or not self.clip > 0:
+            raise InputError(f"alpha_betas={betas}, clip={self.clip}; allowed: two numbers, and one above 0")
         for name, allowed in (("order", ORDERS), ("select", SELECTIONS), ("criterion", CRITERIA)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}={getattr(self, name)!r}; allowed: {', '.join(allowed)}; do: choose one")
@@ -167,6 +174,8 @@ def split_halves(
       InputError: a part would be empty, or arrays do not fit.
     """
     x, y = np.asarray(images, np.float32), np.asarray(labels)
+    if y.dtype.kind not in "iu":
+        raise InputError(f"labels {y.dtype} {y.shape}; allowed: a class number an image, as a whole number")
     cut = round(len(x) * train_portion)
     if not 0 < cut < len(x) or len(y) != len(x):
         raise InputError(f"train_portion={train_portion} of {len(x)} images and {len(y)} labels; allowed: a share that "

@@ -352,6 +352,8 @@ def _task(
         if "confusion" not in sums:
             return {**row, "accuracy": float(sums["right"]) / max(float(sums["pixels"]), 1.0)}
         matrix = np.asarray(sums["confusion"], np.float64)
+        if not matrix.sum():
+            raise InputError("every pixel that is evaluated is ignored; do: take other test images, or a larger centre")
         return {**row, "accuracy": float(np.trace(matrix) / matrix.sum()), "miou": float(np.nanmean(iou(matrix)))}
 
     factor = config.encoder_rate if config.encoder_rate is not None else (0.1 if pretrained else 1.0)
@@ -369,4 +371,4 @@ def _task(
         optax.stateless(slower),
         optax.scale_by_learning_rate(rate),
     )
-    return Task(init, loss, measure, summary, optimizer)
+    return Task(init, loss, measure, summary, optimizer, weight="pixels")

@@ -111,8 +111,14 @@ def temporal_shift(video: Array, *, direction: str = "both") -> Array:
 
     Returns:
       Array of the same shape.
+
+    Raises:
+      InputError: fewer than eight channels, of which nothing would move.
     """
     fold = video.shape[-1] // 8
+    if not fold:
+        raise InputError(f"tsm moves an eighth of the channels, and the layer has {video.shape[-1]}; do: widen it to 8 "
+                         "or more, or choose gsm or gsf")  # fmt: skip
     first, second = _steps(direction)
     parts = [shift(video[..., :fold], first), shift(video[..., fold : 2 * fold], second), video[..., 2 * fold :]]
     return jnp.concatenate(parts, -1)

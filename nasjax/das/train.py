@@ -19,6 +19,7 @@ from nasjax.das.variants import Variant, make_variant
 from nasjax.data import stream
 from nasjax.data.augment import AugmentConfig, as_unit, augment, prepare
 from nasjax.data.dataset import Dataset
+from nasjax.training.checks import check_names
 from nasjax.training.config import TrainConfig
 from nasjax.training.optimizers import transformation
 from nasjax.training.schedules import learning_rate
@@ -207,10 +208,11 @@ class ImageFeed:
           seed: of the order.
 
         Raises:
-          InputError: other targets than classes, classes or sizes that differ, labels outside the classes, or no full
-            batch.
+          InputError: other targets than classes, classes, their names or sizes that differ, labels outside the classes,
+            or no full batch.
         """
         self._train, self._test, self._batch, self._seed = train_images, test_images, batch_size, seed
+        check_names(train_images, test_images)
         for name in ("num_classes", "image_size", "channels"):
             one, two = getattr(train_images, name), getattr(test_images, name)
             if one != two:

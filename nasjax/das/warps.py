@@ -177,7 +177,14 @@ def hat_operator(axis: Axis, size: int, *, interpolation: str = "bilinear", fill
 
 
 def taps(
-    name: str, magnitude: Array, height: int, width: int, *, interpolation: str = "bilinear", fill: str = "zeros"
+    name: str,
+    magnitude: Array,
+    height: int,
+    width: int,
+    *,
+    interpolation: str = "bilinear",
+    fill: str = "zeros",
+    turn: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array]:
     """The four pixels that each pixel of a rotation or shear reads, and their weights.
 
@@ -188,11 +195,13 @@ def taps(
       width: of the images.
       interpolation: "bilinear", or "nearest" with the derivative of bilinear.
       fill: "zeros" (weight zero outside) or "edge".
+      turn: cosine and sine of a rotation's angle, [...], where they are known.
 
     Returns:
       index int32 [..., 4, height * width] into the flattened image, and weight float of the same shape.
     """
-    y, x = _field(name, magnitude[..., None, None], height, width)
+    known = None if turn is None else (turn[0][..., None, None], turn[1][..., None, None])
+    y, x = _field(name, magnitude[..., None, None], height, width, known)
     if fill == "edge":
         y, x = y._replace(position=_inside(y.position, height)), x._replace(position=_inside(x.position, width))
     (top, below), (left, beside) = _cell(y), _cell(x)
@@ -239,15 +248,16 @@ def _zoomed(factor: Array, size: int) -> Axis:
     return Axis(middle + offset / factor, jnp.where(offset > 0, -1, 1).astype(factor.dtype))
 
 
-def _field(name: str, value: Array, height: int, width: int) -> tuple[Axis, Axis]:
+def _field(
+    name: str, value: Array, height: int, width: int, turn: tuple[Array, Array] | None = None
+) -> tuple[Axis, Axis]:
     """Where a warp that is not separable reads: positions [..., height, width]."""
     lead = (1,) * (value.ndim - 2)
     middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
     dy = (jnp.arange(height, dtype=value.dtype) - middle_y).reshape(*lead, height, 1)
     dx = (jnp.arange(width, dtype=value.dtype) - middle_x).reshape(*lead, 1, width)
     if name == "rotate":
-        angle = value * (np.pi / 180)
-        cos, sin = jnp.cos(angle), jnp.sin(angle)
+        cos, sin = cos_sin(value) if turn is None else turn
         y, x = dy * cos + dx * sin, dx * cos - dy * sin
         side_y, side_x = dx * cos - dy * sin, -dx * sin - dy * cos
     else:
@@ -257,6 +267,19 @@ def _field(name: str, value: Array, height: int, width: int) -> tuple[Axis, Axis
         x = dx - value * dy if along else dx * ones
         side_y, side_x = (ones, -dy * ones) if along else (-dx * ones, ones)
     return Axis(y + middle_y, side_y), Axis(x + middle_x, side_x)
+
+
+def cos_sin(degrees: Array) -> tuple[Array, Array]:
+    """Cosine and sine of an angle.
+
+    Args:
+      degrees: float [...].
+
+    Returns:
+      two arrays of the same shape.
+    """
+    angle = degrees * (np.pi / 180)
+    return jnp.cos(angle), jnp.sin(angle)
 
 
 def _cell(axis: Axis) -> tuple[Array, Array]:

@@ -18,6 +18,7 @@ from nasjax.nn.common import use_fast_backward as use_fast_backward
 from nasjax.nn.convolution import conv as conv
 from nasjax.nn.convolution import linear as linear
 from nasjax.nn.depthwise import depthwise_conv as depthwise_conv
+from nasjax.nn.merge import weighted_sum as weighted_sum
 from nasjax.nn.norm import batch_count as batch_count
 from nasjax.nn.norm import batch_mode as batch_mode
 from nasjax.nn.norm import batch_moments as batch_moments

@@ -84,7 +84,7 @@ def write_scores(
     Raises:
       InputError: the file cannot be written.
     """
-    with _replaced(pathlib.Path(path)) as file:
+    with replaced(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["arch", *columns, "valid", "reason"])
         for arch in archs:
@@ -133,8 +133,19 @@ def _temporary(path: pathlib.Path) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def _replaced(path: pathlib.Path) -> Iterator[Any]:
-    """Opens a text file that takes the place of ``path`` only when it is complete."""
+def replaced(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Opens a text file that takes the place of ``path`` only when it is complete.
+
+    Args:
+      path: the file.
+
+    Yields:
+      The open file, UTF-8, whose lines end as they are written.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    path = pathlib.Path(path)
     temporary = _temporary(path)
     try:
         with temporary.open("w", newline="", encoding="utf-8") as file:

@@ -226,7 +226,7 @@ def cell(
     def vertex(tensors: Array, xs: Any) -> Any:
         t, enters, kind, sources, held, arrays, moments, calls = xs
         entry, entry_stats, entered = run("project", enters, x, arrays["project"], moments["project"])
-        total = jax.nn.relu(entry) + (sources[:, None, None, None, None] * tensors).sum(0)
+        total = jax.nn.relu(entry) + nn.weighted_sum(sources, tensors)
         if ragged:  # a wider vertex is cut to the width of its reader
             total = total * held[None, None, None]
         z, stats, convolved = run("vertex", kind, total, arrays["vertex"], moments["vertex"])
@@ -265,10 +265,7 @@ def _branches(config: Cell, pruned: Pruned, tensors: Array) -> list[Array]:
     ends = pruned.matrix[1:OUTPUT, OUTPUT]
     rank = jnp.cumsum(ends) - 1
     chosen = [(ends & (rank == r)).astype(tensors.dtype) for r in range(len(config.shares))]
-    return [
-        (own[:, None, None, None, None] * tensors[..., :share]).sum(0)
-        for own, share in zip(chosen, config.shares, strict=True)
-    ]
+    return [nn.weighted_sum(own, tensors[..., :share]) for own, share in zip(chosen, config.shares, strict=True)]
 
 
 def group(run: Runner, s: int, name: str) -> PyTree:

@@ -52,8 +52,8 @@ def check(space: Any, dataset: Dataset, config: TrainConfig, *, evaluation: Data
                 "same; do: load the data for the task of the space, or change the space's task"
             )
         data.check_fits(space)
-    if evaluation is not None and kind == "class" and dataset.class_names and evaluation.class_names:
-        _check_names(dataset, evaluation)
+    if evaluation is not None and kind == "class":
+        check_names(dataset, evaluation)
     if len(dataset) < config.batch_size:
         raise InputError(
             f"batch_size={config.batch_size}, but '{dataset.source}' has {len(dataset)} images; allowed: "
@@ -68,9 +68,18 @@ def check(space: Any, dataset: Dataset, config: TrainConfig, *, evaluation: Data
         )
 
 
-def _check_names(dataset: Dataset, evaluation: Dataset) -> None:
+def check_names(dataset: Dataset, evaluation: Dataset) -> None:
+    """Refuses data sets whose numbers mean different classes.
+
+    Args:
+      dataset: images to train with.
+      evaluation: images to evaluate with.
+
+    Raises:
+      InputError: both have names of classes, and these differ.
+    """
     own, other = dataset.class_names, evaluation.class_names
-    if own != other:
+    if own and other and own != other:
         alone = sorted({*own} ^ {*other})[:3]
         what = f"only one of them has {', '.join(alone)}" if alone else "they are in another order"
         raise InputError(

@@ -1,5 +1,6 @@
 """launch.das_train and launch.das_erf as people run them."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ from nasjax.cli import common, das_erf, das_train
 from nasjax.das.config import DASConfig
 from nasjax.das.genotype import Gene, Genotype
 
-TINY = ("--devices=1", "--network=resnet10", "--stages=1,1", "--width=4", "--temporal=tsm")
+TINY = ("--devices=1", "--network=resnet10", "--stages=1,1", "--width=8", "--temporal=tsm")
 CLASSES = (*TINY, "--image_size=8", "--epochs=2", "--batch_size=160", "--dropout=0")
 PIXELS = (*TINY, "--task=segmentation", "--variant=identity", "--frames=2", "--stem=cifar", "--output_stride=2",
           "--crop=8", "--base=0", "--test_size=0", "--epochs=1", "--batch_size=3")  # fmt: skip
@@ -55,6 +56,12 @@ def test_training_again_and_measuring(run, workdir, genotype, tmp_path):
     assert json.loads((workdir / "result.json").read_text())["test_accuracy"] == result["test_accuracy"]
     code, _, err = run(das_train, *argv, "--seed=1")
     assert code == 2 and "seed: there 0, now 1" in err
+    before = genotype.read_text()
+    other = Genotype.load(genotype)
+    Genotype(other.genes, dataclasses.replace(other.config, num_frames=3)).save(genotype)  # the same genes
+    code, _, err = run(das_train, *argv)
+    genotype.write_text(before)
+    assert code == 2 and "genotype_text" in err
 
     code, out, err = run(das_erf, f"--workdir={tmp_path / 'erf'}", f"--trained={workdir}", "--num_images=4",
                          "--batch_size=4", "--image_size=8")  # fmt: skip
@@ -77,6 +84,9 @@ def test_segmentation(run, tmp_path):
     values = [v for v in result["class_iou"].values() if v is not None]
     assert result["test_miou"] == pytest.approx(np.mean(values)) and len(result["class_iou"]) == 3
     assert (tmp_path / "w" / "masks.png").stat().st_size > 1000 and "test miou" in out
+    np.savez(tmp_path / "a.npz", x_train=x[::-1], y_train=y[::-1], x_test=x[:2], y_test=y[:2])
+    code, _, err = run(das_train, f"--workdir={tmp_path / 'w'}", f"--data=npz:{tmp_path / 'a.npz'}", *PIXELS)
+    assert code == 2 and "images" in err
 
 
 @pytest.mark.parametrize(
@@ -91,6 +101,9 @@ def test_segmentation(run, tmp_path):
         (("--task=segmentation", "--variant=2d", "--data=photos"), "camvid:FILE"),
         (("--variant=2d", "--randaugment=a,b"), "two numbers"),
         (("--variant=2d", "--stages=2,x"), "whole numbers"),
+        (("--variant=2d", "--width=4.5"), "whole number of channels"),
+        (("--variant=2d", "--dropout=1.5"), "dropout=1.5"),
+        (("--task=segmentation", "--variant=2d", "--width=4.5"), "whole number of channels"),
     ],
 )
 def test_bad_input_is_one_clear_message(run, tmp_path, argv, match):

@@ -267,7 +267,8 @@ def test_whole_pixels(images):
     "change",
     [{"num_frames": 0}, {"num_frames": 2.5}, {"schedule": "up"}, {"ops": "geometric6"}, {"ops": ("rotate", "rotate")},
      {"ops": ()}, {"magnitudes": (1.0,) * 5}, {"magnitude": "fixed", "magnitudes": (1.0,)}, {"mean": (0.5,)},
-     {"magnitude": "fixed", "magnitudes": (0, 0, 0, float("nan"), 0)}],
+     {"magnitude": "fixed", "magnitudes": (0, 0, 0, float("nan"), 0)},
+     {"magnitude": "fixed", "magnitudes": (0, 0, 0, 0, 0)}, {"mean": (0.5,), "std": (0.0,)}],
 )  # fmt: skip
 def test_bad_configurations_are_refused(change):
     with pytest.raises(InputError, match="allowed|do:"):
@@ -282,6 +283,8 @@ def test_arrays_of_another_cell_are_refused(images):
         mixture(images[0], weights, magnitudes, config=SMALL)
     with pytest.raises(InputError, match="config"):
         apply_cell(weights, images)
+    with pytest.raises(InputError, match="uint8; allowed: floats"):
+        mixture(images.astype(np.uint8), weights, magnitudes, config=SMALL)
     with pytest.raises(InputError, match="preset"):
         preset("geometric6")
 
@@ -306,3 +309,33 @@ def test_genotype_json(tmp_path):
         Genotype(((0, 3, "rotate", 0.5),), SMALL)
     with pytest.raises(InputError, match="already"):
         Genotype(((0, 0, "rotate", 0.5), (0, 0, "zoom", 1.0)), SMALL)
+    with pytest.raises(InputError, match="factor; allowed: above 0"):
+        Genotype(((1, 0, "zoom", 0.0),), SMALL)
+    for cut in (((0, 0, "rotate", 0.5),), ((1, 2, "rotate", 0.5),)):
+        with pytest.raises(InputError, match="no path from an input to node 1"):
+            Genotype(cut, SMALL)
+
+
+def test_a_genotype_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = genotypes.identity(SMALL).save(tmp_path / "genotype.json")
+    before = file.read_text()
+
+    def full(*unused):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(InputError, match="No space left"):
+        genotypes.identity(dataclasses.replace(SMALL, num_frames=2)).save(file)
+    assert file.read_text() == before and [f.name for f in tmp_path.iterdir()] == ["genotype.json"]
+
+
+def test_double_precision_beside_single(images, x64):
+    """With 64-bit numbers on, magnitudes of either width go with images of either width."""
+    weights, magnitudes = random_weights(SMALL)
+    outs = []
+    for kind, other in (("float32", "float64"), ("float64", "float32")):
+        widths = ((images, kind), (weights, other), (magnitudes, other))
+        arrays = [jax.numpy.asarray(array, width) for array, width in widths]
+        outs.append(np.asarray(jax.jit(lambda *own: mixture(*own, config=SMALL))(*arrays)))
+    assert [out.dtype.name for out in outs] == ["float32", "float64"]
+    np.testing.assert_allclose(*outs, atol=1e-4)

@@ -49,3 +49,6 @@ def test_frames():
     np.testing.assert_allclose(figure.axes[4].images[0].get_array(), np.clip(videos[1, 1], 0, 1))
     grey = figures.frames_figure(videos[..., :1], (1, 0, 1))
     assert grey.axes[0].images[0].get_array().shape == (8, 8)
+    for channels, shape in ((2, (8, 8)), (4, (8, 8, 3))):
+        wide = figures.frames_figure(np.repeat(videos[..., :1], channels, -1), (1, 0, 1))
+        assert wide.axes[0].images[0].get_array().shape == shape

@@ -1,5 +1,7 @@
 """The training loop on a linear model: exact resume, NaN, evaluation, settings."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,6 +105,29 @@ def test_devices_share_a_batch():
         assert a["test_loss"] == pytest.approx(b["test_loss"], rel=1e-5)
     with pytest.raises(InputError, match="batch_size=4 on 3 devices"):
         fit(task(), Feed(), key=KEY, epochs=1, devices=3)
+
+
+def test_devices_weigh_what_counts():
+    """Of six samples in a batch of eight, two on one device and four on the other, each counts a sixth."""
+
+    class Masked:
+        def train(self, epoch):
+            yield X[:8], np.where([1, 1, 0, 0, 1, 1, 1, 1], Y[:8], np.inf).astype(np.float32)
+
+        def test(self):
+            yield X[:8], Y[:8], np.ones(8, np.float32)
+
+    def loss(key, first, params, stats, x, y):
+        counts = jnp.isfinite(y)
+        errors = jnp.where(counts, jnp.square(x @ params["w"] - jnp.where(counts, y, 0)), 0).sum()
+        count = counts.sum().astype(jnp.float32)
+        return errors / jnp.maximum(count, 1), (stats, {"loss": errors, "count": count})
+
+    own = dataclasses.replace(task(), loss=loss, weight="count")
+    one, two = (fit(own, Masked(), key=KEY, epochs=2, devices=devices).variables.params["w"] for devices in (1, 2))
+    np.testing.assert_allclose(two, one, rtol=1e-5)
+    plain = fit(dataclasses.replace(own, weight=None), Masked(), key=KEY, epochs=2, devices=2).variables.params["w"]
+    assert np.abs(plain - one).max() > 1e-3
 
 
 def test_evaluation_is_as_rare_as_asked(whole):

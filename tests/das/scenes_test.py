@@ -8,6 +8,7 @@ from nasjax.das.crops import CropConfig, SceneFeed, centre_crop, train_crop
 from nasjax.das.scenes import (
     CITYSCAPES_LABELS,
     IGNORE,
+    Scenes,
     load_scenes,
     scenes_of_arrays,
     scenes_of_records,
@@ -60,6 +61,19 @@ def test_voc_folder(tmp_path):
     assert scenes.num_classes == 21 and scenes.class_names[20] == "tv monitor"
     with pytest.raises(InputError, match="does not exist"):
         load_scenes(f"voc:{tmp_path}", split="train")
+    listed.write_text("a\nb\n")
+    with pytest.raises(InputError, match="2 of 4 files that val.txt asks for do not exist, such as .*b.jpg"):
+        load_scenes(f"voc:{tmp_path}", split="val")
+    listed.write_text("a\n")
+    png(root / "SegmentationClass" / "a.png", np.zeros((2, 3), np.uint8))
+    with pytest.raises(InputError, match=r"a of voc:.* mask \(2, 3\)"):
+        load_scenes(f"voc:{tmp_path}", split="val")[0]
+    png(root / "SegmentationClass" / "a.png", np.zeros((2, 2, 3), np.uint8))  # colours in place of numbers
+    with pytest.raises(InputError, match=r"mask \(2, 2, 3\)"):
+        load_scenes(f"voc:{tmp_path}", split="val")[0]
+    (root / "SegmentationClass" / "a.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        load_scenes(f"voc:{tmp_path}", split="val")[0]
 
 
 def test_cityscapes_folder(tmp_path):
@@ -74,6 +88,12 @@ def test_cityscapes_folder(tmp_path):
     np.testing.assert_array_equal(load_scenes(f"cityscapes:{tmp_path}")[0][1], trained)
     with pytest.raises(InputError, match="leftImg8bit"):
         load_scenes(f"cityscapes:{tmp_path}", split="test")
+    png(tmp_path / "leftImg8bit" / "train" / "bonn" / "bonn_1_leftImg8bit.png", np.zeros((2, 2, 3), np.uint8))
+    with pytest.raises(InputError, match="1 of 2 files .*bonn_1_gtFine_labelIds.png"):
+        load_scenes(f"cityscapes:{tmp_path}")
+    png(tmp_path / "gtFine" / "train" / "bonn" / "bonn_1_gtFine_labelIds.png", np.full((2, 2), 26001, np.uint16))
+    with pytest.raises(InputError, match="bonn_1_gtFine_labelIds.png: label 26001; allowed: 0 to 33"):
+        load_scenes(f"cityscapes:{tmp_path}")[1]
 
 
 def test_records_of_tfds():
@@ -92,6 +112,10 @@ def test_train_ids():
     ids = train_ids(np.arange(34))
     assert [int(ids[label]) for label in CITYSCAPES_LABELS] == list(range(19))
     assert (ids == IGNORE).sum() == 15
+    np.testing.assert_array_equal(train_ids(np.array([-1, 255, 7])), [IGNORE, IGNORE, 0])
+    for wrong in (34, 263, -2):
+        with pytest.raises(InputError, match=f"label {wrong}"):
+            train_ids(np.array([[7, wrong]]))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +126,29 @@ def test_train_ids():
 def test_bad_masks(change, match):
     x, y = arrays()
     with pytest.raises(InputError, match=match):
-        scenes_of_arrays(x, change(y), num_classes=3)[0]
+        scenes_of_arrays(x, change(y), num_classes=3)
+
+
+def test_one_bad_mask_is_seen_at_once():
+    x, y = arrays()
+    y[2, 3, 4] = 9
+    with pytest.raises(InputError, match="image 2 of arrays: label 9"):
+        scenes_of_arrays(x, y, num_classes=3)
+    with pytest.raises(InputError, match="num_classes=300"):
+        scenes_of_arrays(x, y + 290)
+
+
+def test_ignored_labels_and_names(tmp_path):
+    x, y = arrays(classes=4)
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y, class_names=list("abcd"))
+    source = f"npz:{tmp_path / 'a.npz'}"
+    assert load_scenes(source, ignore=3).class_names == ("a", "b", "c")
+    middle = load_scenes(source, ignore=1)
+    assert middle.num_classes == 4 and middle.class_names == ("a", "b", "c", "d")
+    np.testing.assert_array_equal(middle[0][1], np.where(y[0] == 1, IGNORE, y[0]))
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y.astype(object))
+    with pytest.raises(InputError, match="a.npz' cannot be read"):
+        load_scenes(source)
 
 
 @pytest.mark.parametrize("source", ["camvid", "city:a", "vok:a", "npz:absent.npz", "tfds:no_such_set"])
@@ -175,11 +221,15 @@ def test_feed():
     assert not all(np.array_equal(a[0], b[0]) for a, b in zip(one, other, strict=True))
     test = list(feed.test())
     assert [list(weights) for _, _, weights in test] == [[1, 1], [1, 1], [1, 0]]
+    mixed = Scenes(2, lambda i: (x[i][: 8 - i], y[i][: 8 - i]), 3, source="mixed")
+    with pytest.raises(InputError, match="images of mixed differ in size .7x10, 8x10."):
+        SceneFeed(train_scenes=scenes, test_scenes=mixed, config=PLAIN, batch_size=2)
     with pytest.raises(InputError, match="batch_size=6"):
         SceneFeed(train_scenes=scenes, test_scenes=scenes, config=PLAIN, batch_size=6)
 
 
-@pytest.mark.parametrize("fields", [{"size": (0, 3)}, {"scale": (2.0, 1.0)}, {"rotate": -1.0}, {"base": -1}])
+@pytest.mark.parametrize("fields", [{"size": (0, 3)}, {"scale": (2.0, 1.0)}, {"rotate": -1.0}, {"base": -1},
+                                    {"test": (0, 4)}])
 def test_bad_crops(fields):
     with pytest.raises(InputError, match="need|allowed"):
         CropConfig(**fields)

@@ -1,6 +1,7 @@
 """The search: its steps, its choices, resume, and what it refuses."""
 
 import dataclasses
+import importlib
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from flax import linen as nn
 
 from nasjax import das
 from nasjax.checkpoint import Checkpoints
-from nasjax.das import search_steps, selection
+from nasjax.das import group, search_steps, selection
 from nasjax.types import InputError
 
 SIZE, CLASSES = 8, 2
@@ -54,10 +55,13 @@ def program():
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
     """A search that nothing interrupts, and its states."""
-    states, seen = tmp_path_factory.mktemp("whole"), []
-    result = das.search(CELL, data, NETWORK, key=jax.random.key(7), config=CONFIG, checkpoints=states,
-                        progress=lambda done, total: seen.append((done, total)))  # fmt: skip
-    return result, states, seen
+    states, seen, made = tmp_path_factory.mktemp("whole"), [], []
+    module = importlib.import_module("nasjax.das.search")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "make_group", lambda *args: made.append(group.make_group(*args)) or made[-1])
+        result = das.search(CELL, data, NETWORK, key=jax.random.key(7), config=CONFIG, checkpoints=states,
+                            progress=lambda done, total: seen.append((done, total)))  # fmt: skip
+    return result, states, seen, made[0]
 
 
 def test_full_schedule():
@@ -170,7 +174,8 @@ def test_argmax_and_entropy():
 
 
 def test_search(whole):
-    result, states, seen = whole
+    result, states, seen, programs = whole
+    assert programs._step._run._cache_size() == programs._evaluate._cache_size() == 1  # compiled once, not by phase
     total = 2 + 6  # five edges and node 1, an epoch each
     assert seen == [(i, total) for i in range(total + 1)]
     assert len(result.genotype.genes) == 4 and result.alphas.shape == (total + 1, 5, 3)
@@ -262,7 +267,8 @@ def test_learned_magnitudes_move(data):
 
 @pytest.mark.parametrize(
     "change", [{"epochs": -1}, {"batch_size": 0}, {"interval": 0}, {"order": "third"}, {"select": "best"},
-               {"alpha_lr": float("nan")}, {"weight_lr": -1.0}])  # fmt: skip
+               {"alpha_lr": float("nan")}, {"weight_lr": -1.0}, {"momentum": 1.5}, {"alpha_betas": (0.5, 1.0)},
+               {"clip": 0.0}])  # fmt: skip
 def test_bad_settings_are_refused(change):
     with pytest.raises(InputError, match="allowed"):
         das.SearchConfig(**change)
@@ -281,5 +287,12 @@ def test_bad_data_are_refused(data):
         das.search(CELL, data, NETWORK, key=jax.random.key(0))
     with pytest.raises(InputError, match="train_portion"):
         das.split_halves(jax.random.key(0), images, labels, train_portion=1.0)
+    with pytest.raises(InputError, match="whole number"):
+        das.split_halves(jax.random.key(0), images, labels / 2)
+    with pytest.raises(InputError, match="nothing to find"):
+        das.search(das.DASConfig(num_frames=1), data, NETWORK, key=jax.random.key(0), config=CONFIG)
+    with pytest.raises(InputError, match="of zoom, which is a factor"):
+        das.search(das.preset("single_edge", ops=("zoom",)), data, NETWORK, key=jax.random.key(0), config=CONFIG,
+                   magnitudes=[[-1.0]])  # fmt: skip
     with pytest.raises(InputError, match="magnitudes"):
         das.search(CELL, data, NETWORK, key=jax.random.key(0), config=CONFIG, magnitudes=np.ones((2, 3)))

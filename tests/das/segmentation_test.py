@@ -13,6 +13,7 @@ from nasjax.das.heads import pooled_to, resized
 from nasjax.das.scenes import IGNORE, scenes_of_arrays
 from nasjax.das.segmentation import (
     SegmentationConfig,
+    _task,
     confusion,
     evaluate,
     fused,
@@ -28,7 +29,7 @@ from nasjax.types import InputError
 
 RNG = np.random.default_rng(0)
 PLAIN = CropConfig(size=(16, 16), base=0, rotate=0.0, blur=0.0, test=(0, 0))
-SMALL = SegmentationConfig(network="resnet10", width=4, stem="cifar", output_stride=2, epochs=3, batch_size=4,
+SMALL = SegmentationConfig(network="resnet10", width=8, stem="cifar", output_stride=2, epochs=3, batch_size=4,
                            learning_rate=0.1, temporal=TemporalConfig(kind="tsm"), crops=PLAIN)  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def test_pooling_to_cells_and_resizing():
      ("deeplab", "cifar", 4, 32)],
 )  # fmt: skip
 def test_resolution_of_the_maps(head, stem, stride, expected):
-    config = SegmentationConfig(head=head, network="resnet10", width=4, stem=stem, output_stride=stride, head_width=8,
+    config = SegmentationConfig(head=head, network="resnet10", width=8, stem=stem, output_stride=stride, head_width=8,
                                 temporal=TemporalConfig(kind="tsm"))  # fmt: skip
     network = make_network(config, 5)
     video = jax.ShapeDtypeStruct((2, 3, 32, 32, 3), jnp.float32)
@@ -152,6 +153,12 @@ def test_overlays():
 def test_bad_configuration(fields):
     with pytest.raises(InputError, match="allowed"):
         SegmentationConfig(**fields)
+
+
+def test_nothing_to_evaluate_is_said():
+    own = _task(SMALL, None, VideoMaker(None, 2), 2, 1, False)
+    with pytest.raises(InputError, match="every pixel that is evaluated is ignored"):
+        own.summary({"loss": np.float32(0), "pixels": np.float32(0), "confusion": np.zeros((2, 2), np.int32)})
 
 
 def test_unwarp_without_a_genotype():

@@ -18,7 +18,7 @@ from nasjax.types import InputError
 
 GENOTYPE = Genotype((Gene(0, 0, "translate_x", 0.1),), DASConfig(num_frames=2, num_nodes=1, num_inputs=1))
 SMALL = DASTrainConfig(
-    options=(("width", 4), ("stages", (1, 1)), ("dropout", 0.0)),
+    options=(("width", 8), ("stages", (1, 1)), ("dropout", 0.0)),
     temporal=TemporalConfig(kind="tsm"),
     recipe=recipe(epochs=2, batch_size=16, augment=AugmentConfig(crop_padding=1, flip=True)),
 )
@@ -82,5 +82,8 @@ def test_bad_input(images):
     with pytest.raises(InputError, match="image_size"):
         other = data.load_dataset("photos", split="test", image_size=16)
         train(None, images[0], other, key=jax.random.key(0), config=SMALL, variant="2d")
+    with pytest.raises(InputError, match="only one of them has fish"):
+        names = (*images[0].class_names[:-1], "fish")
+        train(None, images[0], dataclasses.replace(images[1], class_names=names), key=jax.random.key(0), config=SMALL)
     with pytest.raises(InputError, match="needs a genotype"):
         train(None, *images, key=jax.random.key(0), config=SMALL)
