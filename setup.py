@@ -41,6 +41,7 @@ setup(
         "cuda": ["jax[cuda12]>=0.10"],
         "tpu": ["jax[tpu]>=0.10"],
         "test": [
+            "hypothesis>=6.130",
             "ipykernel>=6.29",
             "jupytext>=1.16",
             "mypy>=1.15",

@@ -22,7 +22,8 @@ from nasjax.locking import Lock
 from nasjax.types import InputError, PyTree
 
 _log = logging.getLogger(__name__)
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+# What orbax and JSON of another form raise; InputError is a ValueError.
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 
 
 class Saved(NamedTuple):
@@ -72,18 +73,21 @@ class Checkpoints:
         import orbax.checkpoint as ocp  # takes a second to import
 
         with _clear_errors(self.directory):
-            self.directory.mkdir(parents=True, exist_ok=True)
+            if read_only and not self.directory.is_dir():
+                return
             if not read_only:
+                self.directory.mkdir(parents=True, exist_ok=True)
                 self._lock = Lock.take(self.directory, what="The state of a job")
             # One process alone: orbax would wait for all of them.
             process = parallel.process_index()
             alone = ocp.options.MultiprocessingOptions(
                 primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process{process}"
             )
-            options = ocp.CheckpointManagerOptions(
-                max_to_keep=keep, enable_async_checkpointing=False, create=False, multiprocessing_options=alone
-            )
             with _quiet():
+                options = ocp.CheckpointManagerOptions(
+                    max_to_keep=keep, enable_async_checkpointing=False, create=False, read_only=read_only,
+                    multiprocessing_options=alone,
+                )
                 self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def __enter__(self) -> Self:
@@ -106,7 +110,7 @@ class Checkpoints:
         return list(parallel.shared("steps", self._steps)) if self._together else self._steps()
 
     def _steps(self) -> list[int]:
-        return sorted(int(step) for step in self._manager.all_steps())
+        return sorted(int(step) for step in self._manager.all_steps()) if self._manager is not None else []
 
     def save(self, step: int, arrays: PyTree, meta: Mapping[str, Any]) -> None:
         """Saves a state and waits until it is on disk.

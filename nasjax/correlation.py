@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import os
 import pathlib
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -154,7 +155,7 @@ def read_scores(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise InputError(f"{file}: no such file. Run launch.score with this --workdir, or name a CSV file of scores.")
     try:
         frame = pd.read_csv(file, dtype={"arch": str})
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         raise InputError(f"{file} is no CSV file ({error}). Expected: a header with the column arch.") from None
     if "arch" not in frame:
         raise InputError(f"{file} has no column arch; it has {', '.join(map(str, frame.columns[:8]))}.")

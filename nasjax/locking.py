@@ -29,12 +29,16 @@ class Lock:
         self._file = file
 
     @classmethod
-    def take(cls, directory: str | os.PathLike[str], *, what: str) -> Lock:
+    def take(
+        cls, directory: str | os.PathLike[str], *, what: str, shared: bool = False, name: str = FILENAME
+    ) -> Lock:
         """Locks a directory; a file system or system without locks is gone on without, with a warning.
 
         Args:
-          directory: an existing directory; the file ``.lock`` is made in it.
+          directory: an existing directory; the file is made in it.
           what: what the directory holds, for the message.
+          shared: whether others may hold it, too, who also ask for a shared one.
+          name: of the file.
 
         Returns:
           The lock.
@@ -43,12 +47,12 @@ class Lock:
           InputError: another run holds it.
           OSError: the file cannot be made.
         """
-        path = pathlib.Path(directory) / FILENAME
+        path = pathlib.Path(directory) / name
         file = path.open("a+")
         try:
             import fcntl  # not on Windows
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except ImportError:
             _log.warning("%s is not locked: this system has no flock. Let one run at a time use it.", path.parent)
         except OSError as error:

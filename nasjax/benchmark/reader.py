@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         frame = pd.read_csv(file, dtype={"arch": "str", "signature": "str", "task": "str", "reason": "str"})
     except InputError:
         raise
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    except (ValueError, OSError, EOFError, KeyError, TypeError, zlib.error) as error:
         raise InputError(f"{file} cannot be read as the table of a benchmark ({error}); do: copy it anew") from error
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
@@ -218,9 +219,14 @@ def about(path: str | os.PathLike[str]) -> dict[str, Any]:
       Its content.
 
     Raises:
-      InputError: there is none.
+      InputError: there is none, or it is damaged.
     """
     file = checks.existing_path(path)
     file = checks.existing_path(file / ABOUT if file.is_dir() else file.with_name(ABOUT))
-    found = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
-    return dict(found)
+    try:
+        found = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{file} cannot be read ({error}); do: copy it anew, or run launch.benchmark again") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{file} is not what launch.benchmark writes; do: copy it anew, or run launch.benchmark again")
+    return found

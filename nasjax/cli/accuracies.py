@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import zlib
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -83,7 +84,7 @@ def trained(name: str) -> Trained | None:
         try:
             if not reader.is_benchmark(pd.read_csv(path, nrows=0)):
                 return None
-        except (ValueError, OSError, EOFError):
+        except (ValueError, OSError, EOFError, zlib.error):
             return None  # said by whoever reads it as a table
     rows = read_table(path)
     if rows.empty:
@@ -115,7 +116,10 @@ def space_options(name: str, column: str) -> dict[str, Any]:
         if not file.is_file() or not (path.is_dir() or path.name == TABLE):
             return {}
         about = reader.about(file)
-    options = about.get("benchmark", {}).get("space options", {})
+    made = about.get("benchmark")
+    options = made.get("space options") if isinstance(made, dict) else None
+    if not isinstance(options, dict):
+        return {}
     own = [task for task in options if column.startswith(f"{task}_")]
     return dict(options[max(own, key=len)]) if own else {}
 

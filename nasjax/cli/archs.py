@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import pathlib
@@ -12,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from nasjax.spaces.checks import shown
 from nasjax.types import InputError
 
 FORMS = "random:N, all, file:PATH, or architectures separated by ';'"
@@ -40,7 +42,7 @@ def choose(key: jax.Array, space: Any, text: str) -> list[str]:
     if text == "all":
         return list(space.encode(_all(space)))
     if kind == "file" and colon:
-        return _decoded(space, _read(pathlib.Path(rest).expanduser()))
+        return _decoded(space, _read(rest))
     items = [(f"--archs, architecture {i}", item.strip()) for i, item in enumerate(text.split(";"), 1) if item.strip()]
     if len(items) == 1:
         items = [("--archs", items[0][1])]
@@ -51,9 +53,10 @@ def choose(key: jax.Array, space: Any, text: str) -> list[str]:
 
 def _random(key: jax.Array, space: Any, count: str) -> list[str]:
     """N distinct architectures; a smaller N gives the first of them."""
-    if not re.fullmatch(r"[0-9]+", count) or int(count) < 1:
-        raise InputError(f"--archs=random:{count}: the count must be a whole number of at least 1, as in random:64.")
-    wanted = int(count)
+    wanted = whole_number(count)
+    if wanted < 1:
+        raise InputError(f"--archs=random:{shown(count)}: the count must be a whole number of at least 1, as in"
+                         " random:64.")
     if hasattr(space, "all"):
         population = _all(space)
         if wanted > len(population):
@@ -78,9 +81,11 @@ def _all(space: Any) -> np.ndarray:
     return np.asarray(space.all())
 
 
-def _read(path: pathlib.Path) -> list[tuple[str, str]]:
+def _read(name: str) -> list[tuple[str, str]]:
     """Pairs of where an architecture stands and how it is written."""
+    path = pathlib.Path(name)
     try:
+        path = path.expanduser()
         content = path.read_bytes()
         content = gzip.decompress(content) if path.suffix == ".gz" else content
         lines = content.decode("utf-8").splitlines()
@@ -89,7 +94,9 @@ def _read(path: pathlib.Path) -> list[tuple[str, str]]:
     except OSError as error:
         raise InputError(f"--archs=file:{path}: {error.strerror}. Name a text file with an architecture a line, or a"
                          " CSV file with a column arch.") from None
-    except UnicodeDecodeError:
+    except (RuntimeError, ValueError) as error:  # no such home directory, no name of a file, or bytes that are no text
+        if not isinstance(error, UnicodeDecodeError):
+            raise InputError(f"--archs=file:{path}: {error}. Name a text file with an architecture a line.") from None
         raise InputError(f"--archs=file:{path}: this is no text file. Name a text file with an architecture a line, or"
                          " a CSV file with a column arch.") from None
     header = next(csv.reader(lines[:1]), [])
@@ -125,8 +132,14 @@ def value(text: str) -> Any:
     Returns:
       What the ``decode`` of a space takes.
     """
-    if re.fullmatch(r"-?(0|[1-9]\d*)", text):
-        return int(text)
-    if re.fullmatch(r"[(\[]?\s*-?\d+(\s*,\s*-?\d+)+\s*,?\s*[)\]]?", text):
-        return tuple(int(number) for number in re.findall(r"-?\d+", text))
+    with contextlib.suppress(ValueError):  # more digits than Python reads
+        if re.fullmatch(r"-?(0|[1-9]\d*)", text):
+            return int(text)
+        if re.fullmatch(r"[(\[]?\s*-?\d+(\s*,\s*-?\d+)+\s*,?\s*[)\]]?", text):
+            return tuple(int(number) for number in re.findall(r"-?\d+", text))
     return text
+
+
+def whole_number(text: str) -> int:
+    """The number that digits stand for; -1 where they are none, or more than anybody means."""
+    return int(text) if re.fullmatch(r"[0-9]{1,12}", text) else -1

@@ -131,26 +131,27 @@ def train_all(
 
     cache = common.enable_compile_cache()
     workdir = pathlib.Path(config.workdir)
-    claim(workdir, config, spaces, data, training, chosen)
-    common.write_run_flags(workdir, config)
-    count = sum(len(block.archs) for block in plan.blocks(space, chosen, list(spaces), settings))
-    common.note(f"{len(chosen):,} architectures of {space.name} on {', '.join(spaces)}: {count:,} trainings of"
-                f" {training.epochs} epochs, {parallel.device_summary()}.")
-    if cache is not None:
-        common.note(f"Compiled programs are kept in {cache}; NASJAX_CACHE names another directory, or off.")
-    begin = time.monotonic()
-    with common.progress("Training", unit="epoch") as report:
-        path = benchmark.build(
-            space, chosen, data, trainer, key=train_key, workdir=workdir, config=settings, spaces=spaces,
-            devices=config.devices, progress=report, about={"flags": config.run_flags.splitlines()},
-        )  # fmt: skip
-    if not parallel.is_main():
-        return
-    console = common.stdout()
-    benchmark_results.show(console, path, top=config.top)
-    files = benchmark_results.write(workdir, path, repeat=repeat.repeat(config, workdir))
-    console.print(f"\n{common.duration(time.monotonic() - begin)}. Table: {path}  Report: {files[0]}", markup=False,
-                  soft_wrap=True)
+    with common.exclusive(workdir):
+        claim(workdir, config, spaces, data, training, chosen)
+        common.write_run_flags(workdir, config)
+        count = sum(len(block.archs) for block in plan.blocks(space, chosen, list(spaces), settings))
+        common.note(f"{len(chosen):,} architectures of {space.name} on {', '.join(spaces)}: {count:,} trainings of"
+                    f" {training.epochs} epochs, {parallel.device_summary()}.")
+        if cache is not None:
+            common.note(f"Compiled programs are kept in {cache}; NASJAX_CACHE names another directory, or off.")
+        begin = time.monotonic()
+        with common.progress("Training", unit="epoch") as report:
+            path = benchmark.build(
+                space, chosen, data, trainer, key=train_key, workdir=workdir, config=settings, spaces=spaces,
+                devices=config.devices, progress=report, about={"flags": config.run_flags.splitlines()},
+            )  # fmt: skip
+        if not parallel.is_main():
+            return
+        console = common.stdout()
+        benchmark_results.show(console, path, top=config.top)
+        files = benchmark_results.write(workdir, path, repeat=repeat.repeat(config, workdir))
+        console.print(f"\n{common.duration(time.monotonic() - begin)}. Table: {path}  Report: {files[0]}", markup=False,
+                      soft_wrap=True)
 
 
 def train_config(config: Any) -> TrainConfig:
@@ -194,7 +195,7 @@ def make_space(config: BenchmarkCommand) -> Any:
 def choose(key: jax.Array, space: Any, config: BenchmarkCommand) -> list[str]:
     """The architectures; isomorphic ones of a list are said and kept, as the user named them."""
     kind, _, number = config.archs.strip().partition(":")
-    if kind == "random" and number.isdigit():
+    if kind == "random" and archs.whole_number(number) > 0:
         return benchmark.sample_distinct(key, space, int(number), dead=config.dead)
     chosen = archs.choose(key, space, config.archs)
     pairs = plan.isomorphic(space, chosen)

@@ -12,12 +12,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from nasjax import benchmark, report
+from nasjax import benchmark, records, report
 from nasjax.benchmark import reader
 from nasjax.benchmark.figures import curves_figure, stability_figure
 from nasjax.cli import report_parts
 from nasjax.figures import number
-from nasjax.types import InputError
 
 _LEAST = 3  # architectures that have ranks to compare
 
@@ -113,10 +112,8 @@ def write(
     found = facts(table)
     files = [workdir / "report.html", workdir / "result.json"]
     result = {"tasks": found, "table": path.name, "sha256": about["sha256"], "results_sha256": about["results_sha256"]}
-    try:
-        files[1].write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot write {files[1]}: {error.strerror}. Use a --workdir that you may write to.") from None
+    with records.replaced(files[1]) as stream:
+        stream.write(json.dumps(result, indent=2) + "\n")
     drawn = {task: benchmark.curves(table, task)[1] for task in found}
     settled = {task: values for task, values in drawn.items() if found[task]["spearman with the last epoch"]}
     sections = [report.Section("Tasks", [_task_table(found)]), *_ranking(table)]

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import os
 import pathlib
 import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar, cast
 
 import jax
 from rich.console import Console
 
-from nasjax import parallel
+from nasjax import parallel, records
 from nasjax.cli.options import help_text, nearest, option, parse
 from nasjax.cli.progress import duration, progress, speed
+from nasjax.locking import FILENAME, Lock
 from nasjax.types import InputError
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "compared",
     "duration",
     "enable_compile_cache",
+    "exclusive",
     "nearest",
     "note",
     "option",
@@ -43,6 +47,7 @@ RUN_FLAGS = "run.flags"
 PROCESS_FLAGS = ("coordinator_address", "num_processes", "process_id")
 NOT_COMPARED = ("engine", "devices", "chunk", "batching")  # how a job runs; they change no score
 _SECTION, _PROCESSES = "How to run", "Several processes, on one machine or many"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _LINGER = 3 * parallel.LOOK  # seconds in which the other processes learn why process 0 ends
 
 Config = TypeVar("Config")
@@ -137,6 +142,14 @@ def run(main: Callable[[Config], None], config_type: type[Config], *, argv: Sequ
     except BrokenPipeError:  # the reader of our output, such as head, is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(1, "the reader of its output is gone")
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            _fail()
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        _complain(f"{error.strerror}{where}. Make room, or name a --workdir that you may write to, and run the same"
+                  " command again: finished results are kept.")
+        _leave(2, str(error.strerror))
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             _fail()
@@ -223,12 +236,40 @@ def write_run_flags(workdir: pathlib.Path, config: CommandConfig) -> pathlib.Pat
     """
     path = workdir / RUN_FLAGS
     if parallel.is_main():
-        try:
-            path.write_text(f"# Repeats this run: {_program()} --flagfile={path}\n{config.run_flags}")
-        except OSError as error:
-            raise InputError(f"Cannot write {path}: {error.strerror}. Make room or name a --workdir that you may write"
-                             " to.") from None
+        with records.replaced(path) as file:
+            file.write(f"# Repeats this run: {_program()} --flagfile={path}\n{config.run_flags}")
     return path
+
+
+@contextlib.contextmanager
+def exclusive(workdir: pathlib.Path, *, name: str = FILENAME) -> Iterator[None]:
+    """Lets one run at a time use a working directory; of several processes, the first takes it for all.
+
+    A run that is killed leaves it free.
+
+    Args:
+      workdir: the directory, made when absent.
+      name: of the file that is locked; runs that may go on beside each other lock different ones.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      InputError: another run uses it, or it cannot be written.
+    """
+    if not parallel.is_main():
+        yield
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = Lock.take(workdir, what="The working directory", name=name)
+    except OSError as error:
+        raise InputError(f"Cannot use {workdir} as a working directory: {error.strerror}. Make room, or name a"
+                         " --workdir that you may write to.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def compared(config: CommandConfig) -> dict[str, Any]:

@@ -20,15 +20,15 @@ from typing import Any
 
 from rich.table import Table as RichTable
 
-from nasjax import correlation, report
+from nasjax import correlation, records, report
 from nasjax.cli import accuracies, common, report_parts
 from nasjax.cli import repeat as repeating
 from nasjax.cli.options import option
 from nasjax.correlation import Correlations
 from nasjax.figures import Panel, correlation_figure, number, rank_grid, readable, scatter_grid
-from nasjax.types import InputError
 
 FLAGS = "correlate.flags"
+LOCK = ".lock-correlate"  # of its own: scores may be read beside a run that makes more
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,11 +84,12 @@ def main(config: CorrelateConfig) -> None:
         console.print()
         console.print(_printed(found, target))
     console.print()
-    files = write_results(
-        workdir, found, source=config.scores or str(workdir / correlation.SCORES_FILE), table=config.table,
-        flags=config.run_flags, space=space_for(workdir, config),
-        repeat=repeating.repeat(config, workdir, file=FLAGS, devices=False),
-    )  # fmt: skip
+    with common.exclusive(workdir, name=LOCK):
+        files = write_results(
+            workdir, found, source=config.scores or str(workdir / correlation.SCORES_FILE), table=config.table,
+            flags=config.run_flags, space=space_for(workdir, config),
+            repeat=repeating.repeat(config, workdir, file=FLAGS, devices=False),
+        )  # fmt: skip
     console.print(f"Report: {files[0]}", soft_wrap=True)
 
 
@@ -114,15 +115,12 @@ def write_results(
       InputError: the directory cannot be written.
     """
     files = [workdir / name for name in ("report.html", "correlations.csv", "result.json", FLAGS)]
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        found.table.to_csv(files[1], index=False)
-        files[2].write_text(json.dumps(_result(found, source, table), indent=2) + "\n", encoding="utf-8")
-        files[3].write_text(
-            f"# Repeats this run: python -m launch.correlate --flagfile={files[3]}\n{flags}", encoding="utf-8"
-        )
-    except OSError as error:
-        raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
+    with records.replaced(files[1]) as file:
+        found.table.to_csv(file, index=False)
+    with records.replaced(files[2]) as file:
+        file.write(json.dumps(_result(found, source, table), indent=2) + "\n")
+    with records.replaced(files[3]) as file:
+        file.write(f"# Repeats this run: python -m launch.correlate --flagfile={files[3]}\n{flags}")
     facts = {
         "Architectures scored": f"{found.scored:,}",
         "of known accuracy": f"{len(found.joined):,}",

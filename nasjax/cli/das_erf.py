@@ -86,7 +86,7 @@ def main(config: ERFFlags) -> None:
     workdir, console = pathlib.Path(config.workdir), common.stdout()
     fields: dict[str, Field] = {}
     begin = time.monotonic()
-    with das_train.claimed(workdir, common.compared(config), ignore=common.NOT_COMPARED):
+    with common.exclusive(workdir), das_train.claimed(workdir, common.compared(config), ignore=common.NOT_COMPARED):
         common.write_run_flags(workdir, config)
         common.note(f"Receptive fields over {len(rows)} images of {config.data}. {parallel.device_summary()}.")
         with common.progress("Measuring", unit="network") as shown:

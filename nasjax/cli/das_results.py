@@ -141,7 +141,7 @@ def load_variables(workdir: pathlib.Path, like: Variables) -> Variables:
     Raises:
       InputError: they are not there, or of another network.
     """
-    with Checkpoints(workdir / "weights", keep=1) as kept:
+    with Checkpoints(workdir / "weights", keep=1, read_only=True) as kept:
         saved = kept.restore(like)
     shapes = [[np.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (like, saved.arrays if saved else None)]
     if saved is None or shapes[0] != shapes[1]:

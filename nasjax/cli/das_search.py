@@ -108,7 +108,7 @@ def main(config: DASSearchConfig) -> None:
     about = common.compared(config) | {"images": f"sha256 {data.fingerprint[:16]}"}
     keys = jax.random.split(jax.random.key(config.seed), config.seeds)
     begin, earlier = time.monotonic(), []
-    with _claimed(workdir, about):
+    with common.exclusive(workdir), _claimed(workdir, about):
         common.write_run_flags(workdir, config)
         common.note(f"{len(cell.edges)} edges, {len(cell.operations)} operations, {cell.num_frames} frames;"
                     f" {len(data.train_labels)} images for the weights, {len(data.valid_labels)} for the choice,"

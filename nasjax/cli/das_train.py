@@ -130,7 +130,7 @@ def main(config: DASTrainFlags) -> None:
     cache = common.enable_compile_cache()
     workdir, console = pathlib.Path(config.workdir), common.stdout()
     about = {"genotype_text": described(genotype), "images": [f"sha256 {part.fingerprint[:16]}" for part in data]}
-    with claimed(workdir, common.compared(config) | about, ignore=NOT_COMPARED):
+    with common.exclusive(workdir), claimed(workdir, common.compared(config) | about, ignore=NOT_COMPARED):
         common.write_run_flags(workdir, config)
         if genotype is not None:
             genotype.save(workdir / "genotype.json")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nasjax import records
 from nasjax.cli import common, correlate, options, score
 from nasjax.cli.options import option
 from nasjax.data import tables
@@ -56,9 +57,10 @@ def main(config: DemoConfig) -> None:
     file = workdir / ARCHITECTURES_FILE
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(f"{arch}\n" for arch in sample(config.number, seed=config.seed)), encoding="utf-8")
     except OSError as error:
         raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
+    with records.replaced(file) as stream:
+        stream.writelines(f"{arch}\n" for arch in sample(config.number, seed=config.seed))
     _step(score.main, score.ScoreConfig, {
         "workdir": workdir, "archs": f"file:{file}", "proxies": config.proxies, "data": "photos", "seed": config.seed,
         "channels": config.channels, "cells": config.cells, "batch_size": config.batch_size,

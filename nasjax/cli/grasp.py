@@ -114,35 +114,35 @@ def main(config: GraspCommandConfig) -> None:
     needed = list(dict.fromkeys([*columns, *(name for name in (config.validation, config.truth) if name)]))
     proxies = list(dict.fromkeys([*made.features.proxies, *made.train.pretrain]))
     data = grasp_input.read(config, needed, proxies)
-    workdir_ready(workdir)
-    common.note(f"{len(data.archs):,} architectures of {config.table}, {len(set(data.groups.tolist())):,} distinct by"
-                f" {data.grouped_by}; {parallel.device_summary()}.")  # fmt: skip
-    if config.job == "fit":
-        storage.check_free(workdir / "predictor", made)
-        model = train_on_all(config, made, data, columns[0], run)
-        model.save(workdir / "predictor")
-        common.write_run_flags(workdir, config)
-        prediction = model.predict(data.graphs, **run)
-        file = grasp_report.write_fit(workdir, config, made, data, prediction, time.monotonic() - begin)
-        common.stdout().print(f"Trained on {len(data.archs):,} architectures in"
-                              f" {common.duration(time.monotonic() - begin)}. Predictor: {workdir / 'predictor'}"
-                              f"  Report: {file}", markup=False, soft_wrap=True)  # fmt: skip
-    elif config.job == "transfer":
-        graphs = grasp_input.graphs_by_column(config, data, columns)
-        kept = grasp_parts.Parts(workdir, transfer_fingerprint(config, made, data, graphs))
-        done = sum(column in kept for column in columns)
-        if done:
-            common.note(f"{done} of {len(columns)} data sets were trained on before.")
-        with common.progress("Training", unit="data set") as report:
-            report(done, len(columns))
-            found = grasp.transfer_matrix(
-                graphs, data.targets, num_train=config.num_train, seeds=seeds(config), groups=data.groups,
-                finetune=config.finetune, config=made, progress=report, kept=kept, **run,
-            )  # fmt: skip
-        grasp_report.write_transfer(workdir, config, made, data, found, time.monotonic() - begin)
-    else:
-        evaluated = evaluate(config, made, data, columns[0], run)
-        grasp_report.write_evaluation(workdir, config, made, data, evaluated, time.monotonic() - begin)
+    with common.exclusive(workdir):
+        common.note(f"{len(data.archs):,} architectures of {config.table}, {len(set(data.groups.tolist())):,} distinct"
+                    f" by {data.grouped_by}; {parallel.device_summary()}.")  # fmt: skip
+        if config.job == "fit":
+            storage.check_free(workdir / "predictor", made)
+            model = train_on_all(config, made, data, columns[0], run)
+            model.save(workdir / "predictor")
+            common.write_run_flags(workdir, config)
+            prediction = model.predict(data.graphs, **run)
+            file = grasp_report.write_fit(workdir, config, made, data, prediction, time.monotonic() - begin)
+            common.stdout().print(f"Trained on {len(data.archs):,} architectures in"
+                                  f" {common.duration(time.monotonic() - begin)}. Predictor: {workdir / 'predictor'}"
+                                  f"  Report: {file}", markup=False, soft_wrap=True)  # fmt: skip
+        elif config.job == "transfer":
+            graphs = grasp_input.graphs_by_column(config, data, columns)
+            kept = grasp_parts.Parts(workdir, transfer_fingerprint(config, made, data, graphs))
+            done = sum(column in kept for column in columns)
+            if done:
+                common.note(f"{done} of {len(columns)} data sets were trained on before.")
+            with common.progress("Training", unit="data set") as report:
+                report(done, len(columns))
+                found = grasp.transfer_matrix(
+                    graphs, data.targets, num_train=config.num_train, seeds=seeds(config), groups=data.groups,
+                    finetune=config.finetune, config=made, progress=report, kept=kept, **run,
+                )  # fmt: skip
+            grasp_report.write_transfer(workdir, config, made, data, found, time.monotonic() - begin)
+        else:
+            evaluated = evaluate(config, made, data, columns[0], run)
+            grasp_report.write_evaluation(workdir, config, made, data, evaluated, time.monotonic() - begin)
 
 
 def predictor_config(config: GraspCommandConfig) -> PredictorConfig:
@@ -239,8 +239,8 @@ def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Pat
     known = grasp_input.proxy_values(config, space, population, chosen, groups, model.config.features.proxies)
     graphs = grasp.encode(space, population, config=encoding).with_proxies(known)
     prediction = model.predict(graphs, **run)
-    workdir_ready(workdir)
-    grasp_report.write_ranking(workdir, config, space, chosen, prediction, time.monotonic() - begin)
+    with common.exclusive(workdir):
+        grasp_report.write_ranking(workdir, config, space, chosen, prediction, time.monotonic() - begin)
 
 
 def seeds(config: GraspCommandConfig) -> tuple[int, ...]:
@@ -256,21 +256,6 @@ def changed(config: GraspCommandConfig, name: str) -> bool:
 def words(text: str) -> list[str]:
     """Words separated by commas."""
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def workdir_ready(workdir: pathlib.Path) -> None:
-    """Makes the working directory.
-
-    Args:
-      workdir: the directory.
-
-    Raises:
-      InputError: it cannot be made.
-    """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
 
 
 def run() -> None:

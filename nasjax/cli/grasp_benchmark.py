@@ -15,14 +15,13 @@ Examples:
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Any
 
 import jax
 
 from nasjax.benchmark import grasp
+from nasjax.cli import archs, common
 from nasjax.cli import benchmark as general
-from nasjax.cli import common
 from nasjax.cli.common import option
 from nasjax.training import presets
 from nasjax.types import InputError
@@ -69,7 +68,7 @@ def choose(key: jax.Array, space: Any, config: GraspBenchmarkCommand) -> list[st
     kind, colon, number = config.archs.strip().partition(":")
     if not colon or kind != "ids":
         return general.choose(key, space, config)
-    if not re.fullmatch(r"[0-9]+", number) or int(number) < 1:
+    if archs.whole_number(number) < 1:
         raise InputError(f"--archs={config.archs}: the count must be a whole number of at least 1, as in ids:200.")
     if not hasattr(space, "by_id"):
         raise InputError(f"--archs={config.archs}: {space.name} has no ids. Use --archs=random:{number}.")

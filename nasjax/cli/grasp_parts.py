@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pathlib
 from collections.abc import Iterator, MutableMapping
 from typing import Any
+
+from nasjax.records import replaced
 
 FILENAME = "transfer_parts.json"
 
@@ -37,9 +38,8 @@ class Parts(MutableMapping[str, Any]):
     def __setitem__(self, source: str, taus: Any) -> None:
         """Keeps the numbers of a source; the file is replaced in one step."""
         self._parts[source] = taus
-        fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({"run": self._run, "taus": self._parts}) + "\n", encoding="utf-8")
-        os.replace(fresh, self._path)
+        with replaced(self._path) as file:
+            file.write(json.dumps({"run": self._run, "taus": self._parts}) + "\n")
 
     def __delitem__(self, source: str) -> None:
         """Forgets a source until the next is set."""

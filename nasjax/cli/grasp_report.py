@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from nasjax import grasp, report
+from nasjax import grasp, records, report
 from nasjax.cli import common, repeat, report_parts
 from nasjax.figures import number, readable
 from nasjax.report import charts
-from nasjax.types import InputError
 
 _ORDERED = ("kendall", "spearman")
 
@@ -272,13 +271,12 @@ def _short(name: str) -> str:
 
 
 def _write(workdir: pathlib.Path, config: Any, result: dict[str, Any], tables: dict[str, pd.DataFrame]) -> None:
-    try:
-        for name, table in tables.items():
-            table.to_csv(workdir / name, index=False)
-        (workdir / "result.json").write_text(json.dumps(_plain(result), indent=2) + "\n", encoding="utf-8")
-        common.write_run_flags(workdir, config)
-    except OSError as error:
-        raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
+    for name, table in tables.items():
+        with records.replaced(workdir / name) as file:
+            table.to_csv(file, index=False)
+    with records.replaced(workdir / "result.json") as file:
+        file.write(json.dumps(_plain(result), indent=2) + "\n")
+    common.write_run_flags(workdir, config)
 
 
 def _plain(value: Any) -> Any:

@@ -111,7 +111,8 @@ def main(config: LibraCommandConfig) -> None:
         console.print()
         console.print(table)
     console.print()
-    files, refused = libra_report.write_results(workdir, given, found, config)
+    with common.exclusive(workdir):
+        files, refused = libra_report.write_results(workdir, given, found, config)
     if refused:
         common.note(refused)
     for name, file in files.items():

@@ -8,14 +8,13 @@ import math
 import pathlib
 from typing import Any
 
-from nasjax import report
+from nasjax import records, report
 from nasjax.cli import common, report_parts
 from nasjax.cli import repeat as repeating
 from nasjax.cli.libra_input import Input
 from nasjax.figures import correlation_figure, number
 from nasjax.search.comparison import METHODS, Comparison, Measured
 from nasjax.search.selection import is_proxy
-from nasjax.types import InputError
 
 
 def write_results(
@@ -35,14 +34,12 @@ def write_results(
     Raises:
       InputError: the directory cannot be written.
     """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        found.table().to_csv(workdir / "comparison.csv", index=False)
-        found.choice.table().to_csv(workdir / "choice.csv", index=False)
-        (workdir / "result.json").write_text(json.dumps(_result(given, found), indent=2) + "\n", encoding="utf-8")
-        common.write_run_flags(workdir, config)
-    except OSError as error:
-        raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
+    for name, table in (("comparison.csv", found.table()), ("choice.csv", found.choice.table())):
+        with records.replaced(workdir / name) as file:
+            table.to_csv(file, index=False)
+    with records.replaced(workdir / "result.json") as file:
+        file.write(json.dumps(_result(given, found), indent=2) + "\n")
+    common.write_run_flags(workdir, config)
     files = {}
     strangers = [name for name in found.choice.proxies if not is_proxy(given.spelled[name])]
     if strangers:

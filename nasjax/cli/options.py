@@ -126,6 +126,8 @@ def parse(config_type: type[Config], argv: Sequence[str]) -> tuple[Config | None
         raise InputError(f"Unknown flag --{name}.{question} --helpshort lists all flags.") from None
     except flags.Error as error:
         raise InputError(f"{str(error)[:1].upper()}{str(error)[1:]}. --helpshort explains the flags.") from None
+    except (OSError, ValueError) as error:  # bytes that are no text, or a name that no file can have
+        raise InputError(f"--flagfile cannot be read ({error}). Name the run.flags of a run.") from None
     if any(values[name].value for name in _HELP_FLAGS):
         return None, ""
     if rest:

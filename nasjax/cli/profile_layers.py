@@ -23,13 +23,12 @@ import numpy as np
 from rich.table import Table as RichTable
 
 import nasjax
-from nasjax import parallel, report
+from nasjax import parallel, records, report
 from nasjax.cli import common, repeat, report_parts
 from nasjax.cli.common import option
 from nasjax.cli.score import ScoreConfig, claimed, make_space
 from nasjax.proxies import saved_intervals
 from nasjax.proxies.profile import IntervalProfile, profile_interval
-from nasjax.types import InputError
 
 _HOW = "How to profile"
 
@@ -86,7 +85,7 @@ def main(config: ProfileConfig) -> None:
     }
     common.enable_compile_cache()
     workdir, begin = pathlib.Path(config.workdir), time.monotonic()
-    with claimed(workdir, common.compared(config) | about) as store:
+    with common.exclusive(workdir), claimed(workdir, common.compared(config) | about) as store:
         common.write_run_flags(workdir, config)
         common.note(f"{config.num_archs:,} random architectures of {space.name} on {config.data},"
                     f" {parallel.device_summary()}.")
@@ -134,11 +133,8 @@ def write_results(
       InputError: the directory cannot be written.
     """
     files = [workdir / "report.html", workdir / "result.json"]
-    try:
-        result = {"name": name, **about, "profile": profile.to_json()}
-        files[1].write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot write {files[1]}: {error.strerror}. Use another --workdir.") from None
+    with records.replaced(files[1]) as file:
+        file.write(json.dumps({"name": name, **about, "profile": profile.to_json()}, indent=2) + "\n")
     picture = report_parts.depth_profile(
         profile, alt=f"Mean of log sigma over {profile.num_archs:,} networks by depth. {verdict(profile)}",
     )

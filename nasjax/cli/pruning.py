@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from nasjax import report, search
+from nasjax import records, report, search
 from nasjax.cli import common
 from nasjax.cli.search_results import CSV, JSON, REPORT, number
 from nasjax.figure_style import PALETTES, Theme, style
@@ -151,11 +151,10 @@ def write(
         "rounds": int(found.state.round),
         "seconds": found.elapsed,
     }
-    try:
-        found.table().to_csv(workdir / CSV, index=False)
-        (workdir / JSON).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
+    with records.replaced(workdir / CSV) as file:
+        found.table().to_csv(file, index=False)
+    with records.replaced(workdir / JSON) as file:
+        file.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
     graph = report.Picture("network", "The network that was found", "The network that was found, from input to output.",
                            lambda theme: graph_figure(found.space.to_graph(found.arch), theme=theme))  # fmt: skip
     rounds = report.Picture("progress", "Scores of supernets by round", "Every point is a supernet that lacks one more"

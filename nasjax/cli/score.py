@@ -223,8 +223,9 @@ def pairs(flag: str, text: str) -> dict[str, Any]:
 
 
 def _number(text: str) -> Any:
+    """A number, true or false, a text, or a tuple of them, which holds no tuple."""
     if text.startswith("(") and text.endswith(")"):
-        return tuple(_number(part.strip()) for part in text[1:-1].split(",") if part.strip())
+        return tuple(_number(part.strip().strip("()")) for part in text[1:-1].split(",") if part.strip())
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):
@@ -273,6 +274,8 @@ def claimed(workdir: pathlib.Path, config: dict[str, Any]) -> Iterator[records.S
         with records.Store.open(workdir, process=process) as store:
             try:
                 yield store
+                if parallel.is_main():  # a run beside this one may have failed at once, and given the directory back
+                    records.claim_workdir(workdir, config, ignore=(*common.NOT_COMPARED, "top", "rank_by"))
             finally:
                 saved = any((workdir / "checkpoints").glob("[0-9]*"))  # of a search
                 new = new and store.is_empty() and not saved

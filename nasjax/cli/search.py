@@ -118,7 +118,7 @@ def main(config: SearchConfig) -> None:
         facts["Limits"] = _limits(config)
     cache = common.enable_compile_cache()
     workdir, console = pathlib.Path(config.workdir), common.stdout()
-    with score.claimed(workdir, settings(config, space, objective, limits)) as store:
+    with common.exclusive(workdir), score.claimed(workdir, settings(config, space, objective, limits)) as store:
         common.write_run_flags(workdir, config)
         if isinstance(objective, ProxyObjective):
             objective = dataclasses.replace(objective, run={**objective.run, "store": store})

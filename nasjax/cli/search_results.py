@@ -13,12 +13,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nasjax import report
+from nasjax import records, report
 from nasjax.cli import common, report_parts
 from nasjax.search.costs import COUNTED
 from nasjax.search.figures import front_figure, graph_figure, progress_figure
 from nasjax.search.result import SearchResult
-from nasjax.types import InputError
 
 CSV, JSON, REPORT = "search.csv", "result.json", "report.html"
 _LISTED = 50  # rows of the tables of a report
@@ -83,11 +82,10 @@ def write(
       InputError: a file cannot be written.
     """
     files = [workdir / name for name in (REPORT, CSV, JSON)]
-    try:
-        found.table().to_csv(files[1], index=False)
-        files[2].write_text(json.dumps(summary(found), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
+    with records.replaced(files[1]) as file:
+        found.table().to_csv(file, index=False)
+    with records.replaced(files[2]) as file:
+        file.write(json.dumps(summary(found), indent=2, allow_nan=False) + "\n")
     shown = {
         **facts,
         "Architectures scored": f"{len(found.scores):,}",

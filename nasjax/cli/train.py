@@ -100,7 +100,7 @@ def main(config: TrainCommand) -> None:
     workdir, console = pathlib.Path(config.workdir), common.stdout()
     settings = {**common.compared(config), "space_options": dict(space.options), "arch": chosen[0],
                 "images": f"sha256 {dataset.fingerprint[:16]}"}  # fmt: skip
-    with claimed(workdir, settings):
+    with common.exclusive(workdir), claimed(workdir, settings):
         common.write_run_flags(workdir, config)
         common.note(f"Training {chosen[0]} of {space.name} on {len(dataset):,} images of {config.data},"
                     f" {options.epochs} epochs, {parallel.device_summary()}.")

@@ -9,12 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from nasjax import report
+from nasjax import records, report
 from nasjax.cli import common
 from nasjax.training import TrainResult
 from nasjax.training.figure import curves_figure
 from nasjax.training.objectives import KINDS
-from nasjax.types import InputError
 
 JSON, REPORT = "result.json", "report.html"
 _LISTED = 30  # rows of the table of a report
@@ -80,11 +79,8 @@ def write(
       InputError: a file cannot be written.
     """
     file = workdir / REPORT
-    try:
-        text = json.dumps(summary(found), indent=2, allow_nan=False) + "\n"
-        (workdir / JSON).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Cannot write {workdir}: {error.strerror}. Use a --workdir that you may write to.") from None
+    with records.replaced(workdir / JSON) as stream:
+        stream.write(json.dumps(summary(found), indent=2, allow_nan=False) + "\n")
     measures = _measures(found, kind)
     shown = {
         **facts,

@@ -17,6 +17,7 @@ MAGNITUDES = ("sampled", "fixed", "learned")
 GAINS = ("paths", "reference")
 LAYOUTS = ("correct", "tras")
 PRECISIONS = ("highest", "fast")
+_MOST = 256  # a damaged file may ask for more than any memory holds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,8 +72,8 @@ class DASConfig:
         """Checks every field."""
         for name in ("num_frames", "num_nodes", "num_inputs", "num_cells"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"{name}={value!r}; allowed: a whole number of at least 1; do: change it")
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+                raise InputError(f"{name}={value!r}; allowed: a whole number of 1 to {_MOST}; do: change it")
         choices: dict[str, Sequence[str]] = {
             "schedule": SCHEDULES, "magnitude": MAGNITUDES, "interpolation": INTERPOLATIONS, "fill": FILLS,
             "gain": GAINS, "layout": LAYOUTS, "precision": PRECISIONS,

@@ -157,10 +157,13 @@ class Genotype:
                 raise InputError(f"{where}: op set {ops!r} is unknown; allowed: {', '.join(SETS)}")
             plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
             own = DASConfig(**plain)
-            genes = tuple(Gene(int(n), int(s), str(op), float(m)) for n, s, op, m in content["genes"])
-        except InputError:
-            raise
-        except (ValueError, KeyError, TypeError) as error:
+            for node, source, op, _ in content["genes"]:
+                if [type(node), type(source), type(op)] != [int, int, str]:
+                    raise TypeError(f"gene {[node, source, op]}")
+            found = cls(tuple(Gene(n, s, op, float(m)) for n, s, op, m in content["genes"]), own)
+        except InputError as error:
+            raise InputError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise InputError(
                 f"{where} is no genotype ({error!r}); allowed: what a search writes as genotype.json"
             ) from None
@@ -170,7 +173,7 @@ class Genotype:
                 if there != here:
                     raise InputError(f"{where} is of a cell with {name}={there!r}, and this one has {here!r}; do: use "
                                      "the cell it was found in")  # fmt: skip
-        return cls(genes, own)
+        return found
 
     def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Writes a file that `load` reads; a reader never sees a part of it.

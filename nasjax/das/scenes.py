@@ -10,13 +10,13 @@ import dataclasses
 import difflib
 import pathlib
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nasjax.data.folders import read_pixels
+from nasjax.data.npz import UNREADABLE
 from nasjax.hashing import array_fingerprint, fingerprint
 from nasjax.types import InputError
 
@@ -187,9 +187,9 @@ def _npz(argument: str, source: str, split: str, num_classes: int | None, ignore
                                  " choose another split, or add the arrays")  # fmt: skip
             images, masks = file[f"x_{split}"], file[f"y_{split}"]
             names = [str(name) for name in file["class_names"]] if "class_names" in file.files else []
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except UNREADABLE as error:
         raise InputError(f"'{path}' cannot be read ({error}); allowed: arrays of numbers; do: write it again") from None
     if ignore is not None and ignore == len(names) - 1:
         names = names[:-1]  # the last class is that of ignored pixels

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from nasjax.data import annotated, checks
 from nasjax.data.batches import Batches, order
 from nasjax.data.images import evenly_spaced, resize, statistics
+from nasjax.data.npz import UNREADABLE
 from nasjax.types import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -149,7 +150,7 @@ def read_pixels(file: pathlib.Path, *, mode: str | None) -> np.ndarray:
     try:
         with Image.open(file) as opened:
             return np.asarray(opened if mode is None else opened.convert(mode))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         raise InputError(f"'{file}' cannot be read as an image ({error}); do: remove or repair it") from error
 
 

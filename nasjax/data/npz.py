@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import struct
 import zipfile
 import zlib
 
@@ -10,6 +11,10 @@ import numpy as np
 
 from nasjax.data import checks
 from nasjax.types import InputError
+
+# What numpy, zipfile and Pillow raise for a damaged file; one byte may ask for a password, a packer or all memory.
+UNREADABLE = (ValueError, OSError, EOFError, LookupError, RuntimeError, MemoryError, OverflowError, TypeError,
+              SyntaxError, struct.error, zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
 def find(argument: str) -> pathlib.Path:
@@ -51,7 +56,7 @@ def read(path: pathlib.Path, split: str | None) -> tuple[np.ndarray, np.ndarray,
             images = file["x" + ending]
             labels = file["y" + ending] if "y" + ending in keys else None
             names = [str(name) for name in np.atleast_1d(file["class_names"])] if "class_names" in keys else []
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         if isinstance(error, InputError):
             raise
         raise InputError(

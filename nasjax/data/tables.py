@@ -6,6 +6,7 @@ import difflib
 import functools
 import importlib.resources
 import os
+import zlib
 from typing import TYPE_CHECKING
 
 from nasjax.data import checks
@@ -50,7 +51,7 @@ def load(name_or_path: str | os.PathLike, *, key: str = "arch") -> pd.DataFrame:
     path = checks.existing_path(name_or_path)
     try:
         table = pd.read_csv(path, dtype=_TEXT_COLUMNS | {key: "str"})
-    except (ValueError, OSError, EOFError) as error:  # pandas' own errors are ValueErrors
+    except (ValueError, OSError, EOFError, zlib.error) as error:  # pandas' own errors are ValueErrors
         raise InputError(f"'{path}' cannot be read as a table ({error}); allowed: .csv or .csv.gz") from error
     return _check(table, str(path), key)
 

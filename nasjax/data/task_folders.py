@@ -21,6 +21,7 @@ import numpy as np
 
 from nasjax.data import folders, jigsaw
 from nasjax.data.images import resize, to_unit
+from nasjax.data.npz import UNREADABLE
 from nasjax.data.readers import Mapped, Reader, parallel
 from nasjax.types import InputError
 
@@ -210,7 +211,7 @@ def _numbers(file: pathlib.Path, form: Form) -> np.ndarray:
         return folders.read_pixels(file, mode="RGB" if form.kind == "image" else None)
     try:
         array = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"'{file}' cannot be read ({error}); allowed: what numpy.save writes; do: repair it"
         ) from error

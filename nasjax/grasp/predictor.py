@@ -157,11 +157,14 @@ def load(directory: str | os.PathLike[str], *, config: PredictorConfig | None = 
 
     meta, arrays = storage.read(directory, config)
     scale = Scaling(**arrays["scaling"]) if arrays["scaling"] else Scaling(*np.zeros((4, 0)))
-    return Predictor(
-        PredictorConfig.of(meta["config"]), meta["space"], tuple(meta["vocabulary"]), scale, arrays["params"],
-        arrays["slope"], arrays["offset"], arrays["history"], arrays["steps"],
-        tuple((name, value) for name, value in meta.get("encoding", ())),
-    )  # fmt: skip
+    try:
+        return Predictor(
+            PredictorConfig.of(meta["config"]), meta["space"], tuple(meta["vocabulary"]), scale, arrays["params"],
+            arrays["slope"], arrays["offset"], arrays["history"], arrays["steps"],
+            tuple((name, value) for name, value in meta.get("encoding", ())),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(storage.unreadable(directory, error)) from None
 
 
 def fit(

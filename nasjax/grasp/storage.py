@@ -73,17 +73,27 @@ def read(directory: str | os.PathLike[str], config: PredictorConfig | None) -> t
         raise InputError(missing)
     if os.path.isdir(os.path.join(directory, "predictor")):
         raise InputError(f"{directory} is the directory of a run; do: name {os.path.join(directory, 'predictor')}")
-    with Checkpoints(directory, keep=1) as states:
+    with Checkpoints(directory, keep=1, read_only=True) as states:
         meta = states.newest_meta()
         if "config" not in meta or "names" not in meta:
             raise InputError(missing)
         if config is not None:
             _check_config(meta, config, directory)
-        scaling = dict.fromkeys(Scaling._fields, 0) if meta["config"]["features"]["proxies"] else {}
+        try:
+            proxies = meta["config"]["features"]["proxies"]
+        except (KeyError, TypeError) as error:
+            raise InputError(unreadable(directory, error)) from None
+        scaling = dict.fromkeys(Scaling._fields, 0) if proxies else {}
         like = {"params": _tree(meta["names"]), "scaling": scaling, "slope": 0, "offset": 0, "history": 0, "steps": 0}
         found = states.restore(like)
     assert found is not None  # there is a meta
     return meta, found.arrays
+
+
+def unreadable(directory: str | os.PathLike[str], error: Exception) -> str:
+    """The message about a predictor that this version cannot make sense of."""
+    return (f"{directory} holds a predictor that cannot be read: it is damaged, or of another version of nasjax"
+            f" ({type(error).__name__}: {error}); do: train it again")  # fmt: skip
 
 
 def _check_config(meta: dict[str, Any], config: PredictorConfig, where: Any) -> None:

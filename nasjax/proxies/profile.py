@@ -37,10 +37,20 @@ class IntervalProfile(NamedTuple):
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> IntervalProfile:
-        """Inverse of `to_json`."""
+        """Inverse of `to_json`; ValueError, TypeError or KeyError for what is none."""
         mean, deviation, z = (np.asarray(fields[f], np.float64) for f in ("mean", "deviation", "z"))
-        interval = None if fields["interval"] is None else (fields["interval"][0], fields["interval"][1])
-        return cls(mean, deviation, z, interval, fields["num_archs"])
+        if any(values.shape != (NUM_BINS,) for values in (mean, deviation, z)):
+            raise ValueError(f"statistics of {NUM_BINS} bins are needed")
+        interval, count = fields["interval"], fields["num_archs"]
+        whole = [count] if interval is None else [count, *interval]
+        if any(type(value) is not int for value in whole) or count < 1:
+            raise TypeError("bins and numbers of architectures are whole numbers")
+        if interval is None:
+            return cls(mean, deviation, z, None, count)
+        low, high = interval
+        if not 0 <= low <= high < NUM_BINS:
+            raise ValueError(f"bins {low} to {high}")
+        return cls(mean, deviation, z, (low, high), count)
 
 
 def choose_interval(mean: np.ndarray, *, threshold: float = 1.0) -> tuple[np.ndarray, tuple[int, int] | None]:

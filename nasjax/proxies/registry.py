@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -165,9 +166,9 @@ def _value(text: str) -> Any:
         return int(text)
     except ValueError:
         pass
-    low, dash, high = text.partition("-")
-    if dash and low.isdigit() and high.isdigit():
-        return int(low), int(high)
+    bins = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", text)
+    if bins:
+        return int(bins[1]), int(bins[2])
     try:
         return float(text)
     except ValueError:

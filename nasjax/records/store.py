@@ -170,8 +170,8 @@ class Store:
           mapping: anything that JSON can hold.
         """
         text = json.dumps(mapping, sort_keys=True)
-        known = self._connection.execute("SELECT description FROM contexts WHERE context = ?", (context,)).fetchone()
-        if known != (text,):
+        query = "SELECT description FROM contexts WHERE context = ?"
+        if database.fetch(self._connection, self._path, query, (context,)) != [(text,)]:
             with database.transaction(self._connection, self._path) as connection:
                 connection.execute("INSERT OR REPLACE INTO contexts VALUES (?, ?, ?)", (context, text, time.time()))
 

@@ -46,12 +46,16 @@ def claim_workdir(
         directory.mkdir(parents=True, exist_ok=True)
         if not target.exists():
             temporary = _temporary(target)
-            with temporary.open("w") as file:
-                file.write(json.dumps(new, indent=2, sort_keys=True) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            _publish(temporary, target)
-        text = target.read_text()
+            try:
+                with temporary.open("w") as file:
+                    file.write(json.dumps(new, indent=2, sort_keys=True) + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                _publish(temporary, target)
+            finally:
+                with contextlib.suppress(OSError):
+                    temporary.unlink()
+        text = target.read_bytes()
     except OSError as error:
         raise InputError(f"Cannot use {directory} as a working directory: {error.strerror}. Name a directory that you"
                          " may write to.") from None
@@ -59,7 +63,7 @@ def claim_workdir(
         old = json.loads(text)
         if not isinstance(old, dict):
             raise ValueError
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{target} is damaged or not written by nasjax. Remove it to claim the directory again, or"
                          " use another --workdir.") from None
     skipped = set(ignore)
@@ -123,8 +127,6 @@ def _publish(temporary: pathlib.Path, target: pathlib.Path) -> None:
         pass
     except OSError:  # no hard links here
         os.replace(temporary, target)
-        return
-    temporary.unlink()
 
 
 def _temporary(path: pathlib.Path) -> pathlib.Path:
@@ -134,13 +136,13 @@ def _temporary(path: pathlib.Path) -> pathlib.Path:
 
 @contextlib.contextmanager
 def replaced(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """Opens a text file that takes the place of ``path`` only when it is complete.
+    """Opens a text file that takes the place of another one only when it is complete.
 
     Args:
-      path: the file.
+      path: the file; it stays as it is if the body fails, the disk is full or the process is killed.
 
     Yields:
-      The open file, UTF-8, whose lines end as they are written.
+      A file to write text to, in UTF-8.
 
     Raises:
       InputError: it cannot be written.
@@ -152,7 +154,8 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Any]:
             yield file
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}. Check the path and its permissions.") from None
+        raise InputError(f"Cannot write {path}: {error.strerror}. Make room, or name a --workdir that you may write"
+                         " to; what was there is kept.") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

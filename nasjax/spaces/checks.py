@@ -12,7 +12,8 @@ from nasjax.types import InputError
 
 PRECISIONS = ("highest", "high", "default")  # of `jax.lax.Precision`
 _LONGEST = 120  # characters of a value in a message
-_MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+_LONGEST_MESSAGE = 1200  # characters; what was given may be a whole file
+_MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 
 
 def is_positive(value: Any) -> bool:
@@ -96,8 +97,11 @@ def guarded(name: str, decode: Callable[[Any], np.ndarray], encoding: Any, allow
     """
     try:
         return decode(encoding)
-    except InputError:
-        raise
+    except InputError as error:
+        text = str(error)
+        if len(text) <= _LONGEST_MESSAGE:
+            raise
+        raise InputError(f"{text[: _LONGEST_MESSAGE // 2]} ... {text[-_LONGEST_MESSAGE // 2 :]}") from None
     except _MALFORMED as error:
         raise InputError(
             f"{name}: {shown(encoding)} is no architecture ({type(error).__name__}: {error}); {allowed}; "

@@ -217,7 +217,10 @@ def _integers(archs: Any, space: str, what: str) -> np.ndarray:
         raise InputError(f"{space}: architecture of shape {list(array.shape)}; allowed: [6] or [n, 6], {what}.")
     if array.size and array.dtype.kind not in "iu":
         raise InputError(f"{space}: architecture of type {array.dtype}; allowed: integers.")
-    return array.astype(np.int32)
+    small = array.astype(np.int32)
+    if (small != array).any():
+        raise InputError(f"{space}: {shown(array.tolist())}; allowed: six integers, {what}.")
+    return small
 
 
 def _is_number(values: Sequence[Any]) -> bool:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pathlib
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from nasjax.data.npz import UNREADABLE
 from nasjax.proxies import registry
 from nasjax.proxies.base import Facts, Proxy
 from nasjax.proxies.lswag import LswagConfig, from_config
 from nasjax.proxies.passes import CostPass, GradientPass, merge, run_with, to_host
 from nasjax.proxies.score import part
 from nasjax.spaces.base import bind_one
+from nasjax.spaces.checks import shown
 from nasjax.testing.kits import Entry, Kit
 from nasjax.types import InputError
 
@@ -64,7 +67,10 @@ def number(value: Any) -> Any:
     """JSON numbers as stored: "nan", "inf" and "-inf" are text, null is None."""
     if isinstance(value, list):
         return np.array([number(v) for v in value], float)
-    return None if value is None else float(value)
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{shown(value)} in a golden file is no number; do: get the file again.") from None
 
 
 def load(path: str | pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -78,13 +84,44 @@ def load(path: str | pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for file in (path, beside):
         if not file.is_file():
             raise InputError(f"{file}: no such file; a golden file <space>.json needs <space>_params.json beside it.")
-    try:
-        golden, params = json.loads(path.read_text()), json.loads(beside.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}).") from error
-    if "archs" not in golden or golden.get("meta", {}).get("space") is None:
-        raise InputError(f"{path}: not a golden file: 'meta' with 'space' and 'archs' expected.")
+    contents = []
+    for file in (path, beside):
+        try:
+            contents.append(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{file}: not JSON, or cut short ({error}); do: get the file again.") from error
+    golden, params = contents
+    wrong = _malformed(golden, params)
+    if wrong:
+        raise InputError(f"{path}: not a golden file: {wrong}; do: get it and {beside.name} again.")
     return golden, params
+
+
+def _malformed(golden: Any, params: Any) -> str:
+    """What a golden file or its lists of parameters lack; empty: nothing."""
+    if not isinstance(golden, dict) or not isinstance(golden.get("meta"), dict):
+        return "'meta' with 'space', and 'archs' expected"
+    archs = golden.get("archs")
+    if not isinstance(golden["meta"].get("space"), str) or not isinstance(archs, list):
+        return "'meta' with 'space', and 'archs' expected"
+    for place, entry in enumerate(archs):
+        where = f"entry {place} of 'archs'"
+        if not isinstance(entry, dict) or type(entry.get("index")) is not int or entry["index"] < 0:
+            return f"{where} has no 'index'"
+        if not isinstance(entry.get("sha256"), str) or "arch" not in entry:
+            return f"{where} has no 'sha256' or no 'arch'"
+        own = params.get(str(entry["index"])) if isinstance(params, dict) else None
+        rows = own.get("params") if isinstance(own, dict) else None
+        if not isinstance(rows, list) or not all(_is_parameter(row) for row in rows):
+            return f"{where} has no list of parameters (name, shape, kind)"
+    return ""
+
+
+def _is_parameter(row: Any) -> bool:
+    if not isinstance(row, list) or [type(part) for part in row] != [str, list, str]:
+        return False
+    sizes = row[1]
+    return all(type(size) is int and size > 0 for size in sizes) and math.prod(sizes) < 2**31
 
 
 def weights(params: list[Any], index: int) -> tuple[dict[str, np.ndarray], str]:
@@ -127,9 +164,12 @@ def image_batches(
     path = path / name if path.is_dir() else path
     if not path.is_file():
         raise InputError(f"{path}: no such file; give {name}, or its folder, by --data.")
-    with np.load(path) as file:
-        prefix = "x_train" if "x_train" in file.files else "x"
-        x, y = (file[prefix.replace("x", letter, 1)][: 2 * size] for letter in "xy")
+    try:
+        with np.load(path) as file:
+            prefix = "x_train" if "x_train" in file.files else "x"
+            x, y = (file[prefix.replace("x", letter, 1)][: 2 * size] for letter in "xy")
+    except UNREADABLE as error:
+        raise InputError(f"{path} cannot be read ({error}); do: get it again.") from error
     x = ((x.astype(np.float32) / np.float32(255)) - mean) / std
     return x.astype(dtype).reshape(2, size, *x.shape[1:]), y.astype(np.int32).reshape(2, size)
 

@@ -65,7 +65,9 @@ def check(path: str | pathlib.Path, *, data: str | pathlib.Path | None = None) -
                 runs.append(golden["full_table"])
             problem = _problem(name, golden["target"], folder)
             found = [pair for run in runs for pair in _run(problem, golden, run)]
-        except (KeyError, TypeError, AttributeError) as error:
+        except InputError:
+            raise
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{path}: not a golden file of LIBRA ({type(error).__name__}: {error}).") from None
         lines.append(f"  {name}: {len(runs)} samples")
         for quantity in dict.fromkeys(q for q, _ in found):

@@ -52,7 +52,12 @@ def check(
             lines.append(f"  index {entry['index']}: weights differ from the recipe's hash; nothing was compared.")
             good = False
             continue
-        for quantity in computer(entry, tensors):
+        try:
+            quantities = computer(entry, tensors)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: index {entry['index']} lacks something, or holds it in another form"
+                             f" ({error!r}); do: get the file again.") from error
+        for quantity in quantities:
             found.setdefault(quantity.name, []).append(quantity)
         print(f"  index {entry['index']} done", file=sys.stderr, flush=True)
     for name, quantities in found.items():
