@@ -34,7 +34,7 @@ setup(
             "nasjax-train = nasjax_commands:train",
         ]
     },
-    package_data={"nasjax": ["py.typed"], "nasjax.data": ["assets/*"]},
+    package_data={"nasjax": ["py.typed"], "nasjax.data": ["assets/*"], "nasjax.report": ["assets/*"]},
     install_requires=[
         "absl-py>=2.1",
         "chex>=0.1.90",
@@ -49,6 +49,7 @@ setup(
         "orbax-checkpoint>=0.11.30",
         "pandas>=2.2",
         "pillow>=11",
+        "plotly>=6.0",
         "rich>=13.9",
         "scipy>=1.14",
         "tensorflow-datasets>=4.9.9",
@@ -68,6 +69,7 @@ setup(
             "pytest-xdist>=3.6",
             "ruff>=0.11",
             "scikit-learn>=1.5",
+            "selenium>=4.25",
         ],
         "notebooks": ["ipykernel>=6.29", "ipython>=8.20", "jupyterlab>=4.3", "jupytext>=1.16"],
         "docs": ["furo>=2024.8", "latex2mathml>=3.77", "myst-parser>=4.0", "sphinx>=8.1"],

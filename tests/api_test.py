@@ -58,6 +58,7 @@ MODULES = {
     "nasjax.nn",
     "nasjax.parallel",
     "nasjax.report",
+    "nasjax.report.charts",
     "nasjax.spaces.base",
     "nasjax.spaces.cell201",
     "nasjax.spaces.registry",

@@ -35,6 +35,7 @@ LAYERS = {
     "report": 5,  # draws what it is given
     "figures": 1,
     "figure_style": 0,
+    "graph_layout": 1,
     "correlation": 6,
     "notebook": 6,
     "cli": 7,

@@ -28,7 +28,7 @@ from nasjax import benchmark, hashing, parallel, records
 from nasjax.benchmark import plan, runner, tasks
 from nasjax.benchmark.config import BATCHINGS
 from nasjax.benchmark.store import EpochStore
-from nasjax.cli import archs, benchmark_results, common, score, train_options
+from nasjax.cli import archs, benchmark_results, common, repeat, score, train_options
 from nasjax.cli.common import option
 from nasjax.data.augment import AugmentConfig
 from nasjax.proxies.score import with_precision
@@ -150,7 +150,7 @@ def train_all(
             return
         console = common.stdout()
         benchmark_results.show(console, path, top=config.top)
-        files = benchmark_results.write(workdir, path)
+        files = benchmark_results.write(workdir, path, repeat=repeat.repeat(config, workdir))
         console.print(f"\n{common.duration(time.monotonic() - begin)}. Table: {path}  Report: {files[0]}", markup=False,
                       soft_wrap=True)
 

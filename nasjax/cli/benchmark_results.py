@@ -15,6 +15,7 @@ from rich.table import Table as RichTable
 from nasjax import benchmark, records, report
 from nasjax.benchmark import reader
 from nasjax.benchmark.figures import curves_figure, stability_figure
+from nasjax.cli import report_parts
 from nasjax.figures import number
 
 _LEAST = 3  # architectures that have ranks to compare
@@ -91,12 +92,15 @@ def show(console: Console, path: pathlib.Path, *, top: int) -> None:
         console.print(best, markup=False)
 
 
-def write(workdir: pathlib.Path, path: pathlib.Path) -> list[pathlib.Path]:
+def write(
+    workdir: pathlib.Path, path: pathlib.Path, *, repeat: report.Repeat | None = None
+) -> list[pathlib.Path]:
     """Writes report.html with its figures, and result.json.
 
     Args:
       workdir: where to.
       path: the table.
+      repeat: what was run, for the report.
 
     Returns:
       The files; the report first.
@@ -112,7 +116,7 @@ def write(workdir: pathlib.Path, path: pathlib.Path) -> list[pathlib.Path]:
         stream.write(json.dumps(result, indent=2) + "\n")
     drawn = {task: benchmark.curves(table, task)[1] for task in found}
     settled = {task: values for task, values in drawn.items() if found[task]["spearman with the last epoch"]}
-    sections = [report.Section("Tasks", [_task_table(found)])]
+    sections = [report.Section("Tasks", [_task_table(found)]), *_ranking(table)]
     if settled:
         sections.append(report.Section("When the ranking is settled", [
             "Spearman's correlation between the ranking after an epoch and after the last one. Circles: the first epoch"
@@ -132,8 +136,45 @@ def write(workdir: pathlib.Path, path: pathlib.Path) -> list[pathlib.Path]:
             "Table": path.name, "SHA-256": about["sha256"], "SHA-256 of the results": about["results_sha256"],
             "Rows": f"{about['rows']:,}", **{name: str(version) for name, version in packages.items()},
         },
+        networks=report.drawings(_space(about), _ordered(table)["arch"]), repeat=repeat,
     )  # fmt: skip
     return files
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """A row an architecture, best first by the mean accuracy after the last epoch."""
+    wide = benchmark.wide(table)
+    means = wide[[f"{task}_valid" for task in reader.tasks(table)]].mean(axis=1)
+    order = means.sort_values(ascending=False, na_position="last", kind="stable").index
+    return wide.loc[order].reset_index(drop=True)
+
+
+def _ranking(table: pd.DataFrame) -> list[report.Section]:
+    """All architectures as a table and as points; and how the tasks agree."""
+    wide, names = _ordered(table), reader.tasks(table)
+    final = [f"{task}_{part}" for task in names for part in ("valid", "test") if f"{task}_{part}" in wide]
+    columns = {name: wide[name].to_numpy(float) for name in ("params", "flops", *final)}
+    columns = {name: values for name, values in columns.items() if np.isfinite(values).any()}
+    y = f"{names[0]}_valid"
+    if not len(wide) or y not in columns:
+        return []
+    archs = list(wide["arch"])
+    body: list[str | report.Table | report.Chart] = [
+        "Accuracies after the last epoch, in percent, mean over the seeds. A click on a heading sorts; an architecture"
+        " is drawn under the pointer.",
+        report_parts.ranked(archs, columns, range(len(archs))),
+    ]
+    if "params" in columns:
+        body.append(report_parts.scatter("accuracies", archs, columns, x="params", y=y,
+                                         best=report_parts.best(columns[y]),
+                                         caption=f"The best tenth by {y} in the second colour."))  # fmt: skip
+    matrix = report_parts.agreement(columns)
+    return [report.Section("Architectures", body if matrix is None else [*body, matrix])]
+
+
+def _space(about: dict[str, Any]) -> Any:
+    options = about.get("benchmark", {}).get("space options", {})
+    return report_parts.made(about["space"], next(iter(options.values()), {}))
 
 
 def _picture(task: str, values: np.ndarray) -> report.Picture:

@@ -21,13 +21,14 @@ from typing import Any
 from rich.table import Table as RichTable
 
 from nasjax import correlation, records, report
-from nasjax.cli import accuracies, common
+from nasjax.cli import accuracies, common, report_parts
+from nasjax.cli import repeat as repeating
 from nasjax.cli.options import option
 from nasjax.correlation import Correlations
 from nasjax.figures import Panel, correlation_figure, number, rank_grid, readable, scatter_grid
 
+FLAGS = "correlate.flags"
 LOCK = ".lock-correlate"  # of its own: scores may be read beside a run that makes more
-_SHOWN = 10  # architectures in the ranking table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,14 +86,18 @@ def main(config: CorrelateConfig) -> None:
         console.print(_printed(found, target))
     console.print()
     with common.exclusive(workdir, name=LOCK):
-        files = write_results(workdir, found, source=config.scores or str(workdir / correlation.SCORES_FILE),
-                              table=config.table, flags=config.run_flags)
+        files = write_results(
+            workdir, found, source=config.scores or str(workdir / correlation.SCORES_FILE), table=config.table,
+            flags=config.run_flags, space=space_for(workdir, config),
+            repeat=repeating.repeat(config, workdir, file=FLAGS, devices=False),
+        )  # fmt: skip
     console.print(f"Report: {files[0]}", soft_wrap=True)
 
 
 def write_results(
-    workdir: pathlib.Path, found: Correlations, *, source: str, table: str, flags: str = ""
-) -> list[pathlib.Path]:
+    workdir: pathlib.Path, found: Correlations, *, source: str, table: str, flags: str = "", space: Any = None,
+    repeat: report.Repeat | None = None,
+) -> list[pathlib.Path]:  # fmt: skip
     """Writes correlations.csv, result.json, figures and report.html.
 
     Args:
@@ -101,6 +106,8 @@ def write_results(
       source: where the scores came from, for the record.
       table: name of the table of accuracies, for the record.
       flags: flags that repeat the command, for the record.
+      space: search space, which draws the architectures; None draws none.
+      repeat: what was run, for the report.
 
     Returns:
       The files; the report first.
@@ -108,7 +115,7 @@ def write_results(
     Raises:
       InputError: the directory cannot be written.
     """
-    files = [workdir / name for name in ("report.html", "correlations.csv", "result.json", "correlate.flags")]
+    files = [workdir / name for name in ("report.html", "correlations.csv", "result.json", FLAGS)]
     with records.replaced(files[1]) as file:
         found.table.to_csv(file, index=False)
     with records.replaced(files[2]) as file:
@@ -124,9 +131,20 @@ def write_results(
     }
     report.write_report(
         files[0], title="Do the scores find good networks?", summary=_summary(found), facts=facts,
-        sections=[_overall_section(found), *(_target_section(found, t) for t in found.targets), _best_section(found)],
+        sections=[
+            _overall_section(found), *_explored(found), *(_target_section(found, t) for t in found.targets),
+            _best_section(found),
+        ],
+        networks=report.drawings(space, _ordered(found)["arch"]), repeat=repeat,
     )  # fmt: skip
     return files
+
+
+def space_for(workdir: pathlib.Path, config: CorrelateConfig) -> Any:
+    """The search space of the architectures: that of the run, or of a built-in table; None where neither says."""
+    if config.scores:
+        return report_parts.made(config.table, {})
+    return report_parts.space_of(workdir) or report_parts.made(config.table, {})
 
 
 def _overview(found: Correlations) -> str:
@@ -229,20 +247,40 @@ def _target_section(found: Correlations, target: str) -> report.Section:
     ])  # fmt: skip
 
 
+def _ordered(found: Correlations) -> Any:
+    """The architectures of known accuracy, best first by the best proxy; those that it has no score for last."""
+    return found.joined.sort_values(found.proxies[0], ascending=False, kind="stable", na_position="last")
+
+
+def _columns(found: Correlations) -> dict[str, Any]:
+    """Proxies, best first, and accuracies of ``_ordered``."""
+    frame = _ordered(found)
+    return {readable(name) if name in found.targets else name: frame[name].to_numpy(float)
+            for name in (*found.proxies, *found.targets)}  # fmt: skip
+
+
+def _explored(found: Correlations) -> list[report.Section]:
+    columns, target, share = _columns(found), readable(found.targets[0]), f"{found.top:.0%}"
+    chart = report_parts.scatter(
+        "explore", list(_ordered(found)["arch"]), columns, x=found.proxies[0], y=target,
+        best=report_parts.best(columns[target], share=found.top),
+        caption=f"The best {share} by {target} in the second colour.",
+    )  # fmt: skip
+    sections = [report.Section("Scores and accuracies", [chart])]
+    matrix = report_parts.agreement(columns)
+    return sections if matrix is None else [*sections, report.Section("How the scores agree", [matrix])]
+
+
 def _best_section(found: Correlations) -> report.Section:
     proxy = found.proxies[0]
-    shown = found.joined.dropna(subset=[proxy]).sort_values(proxy, ascending=False, kind="stable").head(_SHOWN)
-    rows = [
-        [str(i), report.Code(row["arch"]), f"{row[proxy]:.6g}", *(f"{row[t]:.2f}" for t in found.targets)]
-        for i, (_, row) in enumerate(shown.iterrows(), 1)
-    ]
-    heads = ("", "Architecture", proxy, *(readable(t).removesuffix(" test accuracy") for t in found.targets))
     best = ", ".join(
         f"{found.joined[t].max():.2f} ({readable(t).removesuffix(' test accuracy')})" for t in found.targets
     )
+    archs = list(_ordered(found)["arch"])
     return report.Section(f"Best by {proxy}", [
-        f"The architectures of known accuracy that {proxy} puts first. The best accuracies of the sample are {best}.",
-        report.Table(heads, rows, text_columns=2),
+        f"The architectures of known accuracy that {proxy} puts first. The best accuracies of the sample are {best}. A"
+        " click on a heading sorts.",
+        report_parts.ranked(archs, _columns(found), range(len(archs))),
     ])  # fmt: skip
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 import nasjax
 from nasjax import parallel, records, report
-from nasjax.cli import common, das_train
+from nasjax.cli import common, das_train, repeat
 from nasjax.cli.common import option
 from nasjax.cli.das_results import load_variables
 from nasjax.das.genotype import Genotype
@@ -179,7 +179,8 @@ def _write(workdir: pathlib.Path, fields: Mapping[str, Field], config: ERFFlags)
     body: list[Any] = [report.Table(titles, cells), picture]
     return report.write_report(workdir / "report.html", title="Effective receptive fields", summary=text,
                                facts={"images": config.data, "averaged": str(rows[0][-1])},
-                               sections=[report.Section("Fields", body)])  # fmt: skip
+                               sections=[report.Section("Fields", body)],
+                               repeat=repeat.repeat(config, workdir))  # fmt: skip
 
 
 def _figure(fields: Mapping[str, Field], theme: Any) -> Any:

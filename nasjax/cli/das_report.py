@@ -36,7 +36,10 @@ def show(console: Console, found: Sequence[Any]) -> None:
                   markup=False, soft_wrap=True)  # fmt: skip
 
 
-def write(workdir: pathlib.Path, found: Sequence[Any], images: np.ndarray, facts: Mapping[str, str]) -> pathlib.Path:
+def write(
+    workdir: pathlib.Path, found: Sequence[Any], images: np.ndarray, facts: Mapping[str, str], *,
+    repeat: report.Repeat | None = None,
+) -> pathlib.Path:  # fmt: skip
     """Writes genotype.json (of the first seed), search.csv, result.json and report.html with its figures.
 
     Args:
@@ -44,6 +47,7 @@ def write(workdir: pathlib.Path, found: Sequence[Any], images: np.ndarray, facts
       found: a result a seed.
       images: float [n, height, width, channels], normalised, whose frames are shown.
       facts: short name -> value, shown at the top of the report.
+      repeat: what was run, for the report.
 
     Returns:
       The report.
@@ -67,7 +71,7 @@ def write(workdir: pathlib.Path, found: Sequence[Any], images: np.ndarray, facts
     }
     return report.write_report(
         workdir / REPORT, title="Images into videos", summary=f"The search chose {first.genotype}.", facts=shown,
-        sections=_sections(found, images),
+        sections=_sections(found, images), repeat=repeat,
     )  # fmt: skip
 
 

@@ -78,7 +78,9 @@ def with_examples(
     return Examples(trained, images, truth, predicted, scenes.class_names)
 
 
-def write(workdir: pathlib.Path, result: Any, config: Any, seconds: float) -> pathlib.Path:
+def write(
+    workdir: pathlib.Path, result: Any, config: Any, seconds: float, *, repeat: report.Repeat | None = None
+) -> pathlib.Path:
     """Writes history.csv, result.json, figures and report.html.
 
     Args:
@@ -86,6 +88,7 @@ def write(workdir: pathlib.Path, result: Any, config: Any, seconds: float) -> pa
       result: ``Trained`` or ``Examples``.
       config: flags.
       seconds: that the run took.
+      repeat: what was run, for the report.
 
     Returns:
       The report.
@@ -110,7 +113,7 @@ def write(workdir: pathlib.Path, result: Any, config: Any, seconds: float) -> pa
         sections.append(_pixels(result))
     title, text = f"{config.variant}: {config.task}", VARIANTS[config.variant] + "."
     return report.write_report(workdir / "report.html", title=title, summary=text, facts=_lines(facts),
-                               sections=sections)  # fmt: skip
+                               sections=sections, repeat=repeat)  # fmt: skip
 
 
 def save_variables(workdir: pathlib.Path, variables: Variables) -> None:

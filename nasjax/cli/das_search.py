@@ -25,7 +25,7 @@ import numpy as np
 
 import nasjax
 from nasjax import parallel, records
-from nasjax.cli import common, das_report
+from nasjax.cli import common, das_report, repeat
 from nasjax.cli.common import option
 from nasjax.data.images import normalise, statistics
 from nasjax.types import InputError
@@ -128,7 +128,7 @@ def main(config: DASSearchConfig) -> None:
         images = data.valid_images[: config.shown]
         facts = {"Images": config.data, "Network": f"{config.backbone}, width {config.width:g}, {config.temporal}",
                  "Cell": f"{config.preset}, {cell.num_frames} frames"}  # fmt: skip
-        file = das_report.write(workdir, found, images, facts)
+        file = das_report.write(workdir, found, images, facts, repeat=repeat.repeat(config, workdir))
     das_report.show(console, found)
     resumed = f", {earlier[0]} epochs of them by an earlier run" if any(earlier[:1]) else ""
     console.print(f"\n{len(found[0].history) * len(found)} epochs in {common.duration(time.monotonic() - begin)}"

@@ -25,7 +25,7 @@ import jax
 import nasjax
 from nasjax import parallel, records
 from nasjax.checkpoint import Checkpoints
-from nasjax.cli import common, das_results
+from nasjax.cli import common, das_results, repeat
 from nasjax.cli.common import option
 from nasjax.das.crops import CropConfig
 from nasjax.das.genotype import Genotype
@@ -142,7 +142,7 @@ def main(config: DASTrainFlags) -> None:
         with Checkpoints(workdir / "checkpoints") as states, common.progress("Training", unit="epoch") as report:
             result = run(config, genotype, data, states, report)
     seconds = time.monotonic() - begin
-    file = das_results.write(workdir, result, config, seconds)
+    file = das_results.write(workdir, result, config, seconds, repeat=repeat.repeat(config, workdir))
     das_results.show(console, result, config, seconds)
     console.print(f"Report: {file}", markup=False, soft_wrap=True)
     if result.fitted.stopped:

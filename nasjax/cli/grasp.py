@@ -122,9 +122,11 @@ def main(config: GraspCommandConfig) -> None:
             model = train_on_all(config, made, data, columns[0], run)
             model.save(workdir / "predictor")
             common.write_run_flags(workdir, config)
+            prediction = model.predict(data.graphs, **run)
+            file = grasp_report.write_fit(workdir, config, made, data, prediction, time.monotonic() - begin)
             common.stdout().print(f"Trained on {len(data.archs):,} architectures in"
-                                  f" {common.duration(time.monotonic() - begin)}. Predictor: {workdir / 'predictor'}",
-                                  markup=False, soft_wrap=True)  # fmt: skip
+                                  f" {common.duration(time.monotonic() - begin)}. Predictor: {workdir / 'predictor'}"
+                                  f"  Report: {file}", markup=False, soft_wrap=True)  # fmt: skip
         elif config.job == "transfer":
             graphs = grasp_input.graphs_by_column(config, data, columns)
             kept = grasp_parts.Parts(workdir, transfer_fingerprint(config, made, data, graphs))
@@ -246,7 +248,7 @@ def rank(config: GraspCommandConfig, made: PredictorConfig, workdir: pathlib.Pat
     graphs = grasp.encode(space, population, config=encoding).with_proxies(known)
     prediction = model.predict(graphs, **run)
     with common.exclusive(workdir):
-        grasp_report.write_ranking(workdir, config, chosen, prediction, time.monotonic() - begin)
+        grasp_report.write_ranking(workdir, config, space, chosen, prediction, time.monotonic() - begin)
 
 
 def kept(config: GraspCommandConfig) -> str:

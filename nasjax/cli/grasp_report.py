@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from nasjax import grasp, records, report
-from nasjax.cli import common
+from nasjax.cli import common, repeat, report_parts
 from nasjax.figures import number, readable
+from nasjax.report import charts
 
 _ORDERED = ("kendall", "spearman")
 
@@ -70,14 +71,17 @@ def write_evaluation(
         sections=[report.Section("Ranking of unseen architectures", [
             f"Target: {readable(column)}. No function of the test set is in the training set: groups by"
             f" {data.grouped_by}, one architecture each.",
-            report.Picture("prediction", f"Predicted score beside {readable(column)}",
-                           "The first split; the best tenth by truth in the second colour. On the left, the lowest"
-                           " fiftieth by truth is drawn at the edge.",
-                           lambda theme: _prediction(first, truth, column, theme)),
+            _scatter(data, first, truth, column),
             report.Table(("Metric", "Mean", "Deviation"), table),
             "At k, the k best by score are looked at: precision is their share among the k best by truth, best the best"
             " truth of them, regret what it lacks to the best of all, and N the rank of that one by truth.",
+        ]), report.Section("The best by prediction", [
+            "Architectures of the first split that the predictor has not seen. A click on a heading sorts.",
+            report_parts.ranked(predictions["arch"].tolist(), _columns(first, truth, column),
+                                np.argsort(-first.prediction.score, kind="stable").tolist()),
         ])],
+        networks=_networks(data.space, predictions["arch"].tolist(), first.prediction.score),
+        repeat=repeat.repeat(config, workdir),
     )  # fmt: skip
     console = common.stdout()
     for name in ("kendall", "spearman", "precision@10", "precision@50", "regret@10", "N@10"):
@@ -117,11 +121,10 @@ def write_transfer(
         sections=[report.Section("Transfer matrix", [
             "Kendall's τ-b on architectures whose function is not in the training set. The ceiling is the τ between the"
             " accuracies of both data sets themselves.",
-            report.Picture("transfer", "Heat map of Kendall's tau, source by target: " + "; ".join(
-                f"{r.source} to {r.target} {number(r.kendall, digits=3)}" for r in table.itertuples()),
-                "Mean and deviation over the splits.", lambda theme: found.figure(theme=theme)),
+            _heat_map(found, table),
             report.Table(("Trained on", "Ranked on", "Kendall τ-b", "Deviation", "Ceiling"), cells, text_columns=2),
         ])],
+        repeat=repeat.repeat(config, workdir),
     )  # fmt: skip
     console = common.stdout()
     for row in cells:
@@ -131,13 +134,14 @@ def write_transfer(
 
 
 def write_ranking(
-    workdir: pathlib.Path, config: Any, archs: Sequence[str], prediction: grasp.Prediction, seconds: float
+    workdir: pathlib.Path, config: Any, space: Any, archs: Sequence[str], prediction: grasp.Prediction, seconds: float
 ) -> None:
-    """Writes ranking.csv, best first, and prints its top.
+    """Writes ranking.csv, best first, and the report, and prints the top.
 
     Args:
       workdir: where to.
       config: the flags.
+      space: search space.
       archs: official encodings.
       prediction: of them.
       seconds: what it took.
@@ -150,12 +154,120 @@ def write_ranking(
                           "uncertainty": prediction.uncertainty[order]})  # fmt: skip
     result = {"job": "rank", "architectures": len(archs), "model": config.model, "best": table["arch"].iloc[0]}
     _write(workdir, config, result, {"ranking.csv": table})
+    columns = {"predicted score": prediction.score}
+    if prediction.members.shape[0] > 1:
+        columns["deviation of members"] = prediction.uncertainty
+    params = report_parts.parameters(space, archs)
+    if params is not None:
+        columns["parameters"] = params
+    sections = [report.Section("Ranking", [
+        "Higher is better. A click on a heading sorts; an architecture is drawn under the pointer.",
+        report_parts.ranked(archs, columns, order.tolist()),
+    ])]  # fmt: skip
+    if params is not None:
+        chart = report_parts.scatter("ranking", archs, columns, x="parameters", y="predicted score",
+                                     caption="The best tenth by prediction in the second colour.",
+                                     best=report_parts.best(prediction.score))  # fmt: skip
+        sections.append(report.Section("Prediction and size", [chart]))
+    file = report.write_report(
+        workdir / "report.html", title=f"Ranking of {space.name}",
+        summary=f"The predictor puts {archs[order[0]]} first of {len(archs):,} architectures.",
+        facts={"Space": space.name, "Architectures": f"{len(archs):,}",
+               "Predictor": config.model or f"trained on {config.table}, {config.column}",
+               "Time": common.duration(seconds)},
+        sections=sections, networks=_networks(space, archs, prediction.score), repeat=repeat.repeat(config, workdir),
+    )  # fmt: skip
     console = common.stdout()
     for place, row in enumerate(table.head(config.top).itertuples(), 1):
         spread = f" ± {row.uncertainty:.4f}" if prediction.members.shape[0] > 1 else ""
         console.print(f"{place:3} {row.score:8.4f}{spread}  {row.arch}", markup=False, soft_wrap=True)
-    console.print(f"\n{len(archs):,} architectures in {common.duration(seconds)}. Ranking: {workdir / 'ranking.csv'}",
-                  markup=False, soft_wrap=True)  # fmt: skip
+    console.print(f"\n{len(archs):,} architectures in {common.duration(seconds)}. Ranking: {workdir / 'ranking.csv'}"
+                  f"  Report: {file}", markup=False, soft_wrap=True)  # fmt: skip
+
+
+def write_fit(
+    workdir: pathlib.Path, config: Any, made: Any, data: Any, prediction: grasp.Prediction, seconds: float
+) -> pathlib.Path:
+    """Writes the report of a predictor that was trained on a whole table.
+
+    Args:
+      workdir: where to.
+      config: the flags.
+      made: options of the predictor.
+      data: the table.
+      prediction: of the architectures it was trained on.
+      seconds: what it took.
+
+    Returns:
+      The report.
+
+    Raises:
+      InputError: the directory cannot be written.
+    """
+    label, archs = readable(config.column), list(data.archs)
+    columns = {"predicted score": prediction.score, label: data.targets[config.column]}
+    params = report_parts.parameters(data.space, archs)
+    if params is not None:
+        columns["parameters"] = params
+    chart = report_parts.scatter("fit", archs, columns, x="predicted score", y=label,
+                                 best=report_parts.best(columns[label]),
+                                 caption=f"The best tenth by {label} in the second colour.")  # fmt: skip
+    return report.write_report(
+        workdir / "report.html", title="A predictor of the whole table",
+        summary=f"Trained on all {len(archs):,} architectures of {config.table}; saved in {workdir / 'predictor'}.",
+        facts={name: text for name, text in _facts(config, made, data, seconds).items() if name != "Trained on"},
+        sections=[report.Section("What it has learnt", [
+            "These are the architectures that it was trained on: how well it ranks others, evaluate measures.", chart,
+        ])],
+        networks=_networks(data.space, archs, columns[label]), repeat=repeat.repeat(config, workdir),
+    )  # fmt: skip
+
+
+def _scatter(data: Any, first: Measured, truth: np.ndarray, column: str) -> report.Chart:
+    """The prediction of the first split over the truth."""
+    columns = _columns(first, truth, column)
+    for name, label in (("predicted score", "rank by score (1 is best)"), (readable(column), f"rank by {column}")):
+        columns[label] = np.argsort(np.argsort(-columns[name], kind="stable"), kind="stable") + 1.0
+    return report_parts.scatter(
+        "prediction", [data.archs[i] for i in first.split.test], columns, x="predicted score", y=readable(column),
+        best=report_parts.best(truth), caption="The first split; the best tenth by truth in the second colour.",
+        draw=lambda theme: _prediction(first, truth, column, theme),
+    )  # fmt: skip
+
+
+def _columns(first: Measured, truth: np.ndarray, column: str) -> dict[str, np.ndarray]:
+    found = {"predicted score": np.asarray(first.prediction.score, float), readable(column): np.asarray(truth, float)}
+    if first.prediction.members.shape[0] > 1:
+        found["deviation of members"] = np.asarray(first.prediction.uncertainty, float)
+    return found
+
+
+def _networks(space: Any, archs: Sequence[str], values: np.ndarray) -> report.Drawings:
+    """Drawings, the best first."""
+    return report.drawings(space, [archs[i] for i in np.argsort(-values, kind="stable")])
+
+
+def _heat_map(found: grasp.Transfer, table: pd.DataFrame) -> report.Chart:
+    means, spreads = found.taus.mean(2), found.taus.std(2)
+    low, high = float(np.nanmin(means)), float(np.nanmax(means))
+    room = max(high - low, 0.05)
+    texts = [
+        [f"{number(means[i, j], digits=3)} ± {number(spreads[i, j], digits=3)}"
+         + (f"\nceiling {number(found.ceilings[i, j], digits=3)}" if source != target else "")
+         for j, target in enumerate(found.targets)]
+        for i, source in enumerate(found.sources)
+    ]  # fmt: skip
+    said = "; ".join(f"{r.source} to {r.target} {number(r.kendall, digits=3)}" for r in table.itertuples())
+    return charts.matrix(
+        "transfer", [_short(name) for name in found.sources], [_short(name) for name in found.targets], means,
+        alt=f"Heat map of Kendall's tau, source by target: {said}", caption="Mean and deviation over the splits.",
+        texts=texts, titles=("ranked on", "trained on"), limits=(low - 0.6 * room, high + 0.6 * room),
+        draw=lambda theme: found.figure(theme=theme),
+    )  # fmt: skip
+
+
+def _short(name: str) -> str:
+    return readable(name).removesuffix(" test accuracy")
 
 
 def _write(workdir: pathlib.Path, config: Any, result: dict[str, Any], tables: dict[str, pd.DataFrame]) -> None:

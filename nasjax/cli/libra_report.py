@@ -9,7 +9,8 @@ import pathlib
 from typing import Any
 
 from nasjax import records, report
-from nasjax.cli import common
+from nasjax.cli import common, report_parts
+from nasjax.cli import repeat as repeating
 from nasjax.cli.libra_input import Input
 from nasjax.figures import correlation_figure, number
 from nasjax.search.comparison import METHODS, Comparison, Measured
@@ -54,7 +55,8 @@ def write_results(
         workdir / "report.html", title="Which proxies complement each other?", summary=_summary(found),
         facts={"Table": given.source, "Accuracy": given.target, "Architectures": f"{found.measured_on:,}",
                "Proxies": str(len(given.scores)), "Left out": f"{found.left_out:,}"},
-        sections=[_comparison_section(found), _choice_section(found)],
+        sections=[_comparison_section(found), _choice_section(found), *_agreement(given)],
+        repeat=repeating.repeat(config, workdir, devices=False),
     )  # fmt: skip
     return files, refused
 
@@ -133,6 +135,15 @@ def _comparison_section(found: Comparison) -> report.Section:
         body.append("Chosen and measured on the same architectures, as in the paper: the more a method chooses, the"
                     " more this flatters it. --choose_on measures on others.")  # fmt: skip
     return report.Section("Aggregations", body)
+
+
+def _agreement(given: Input) -> list[report.Section]:
+    """How alike all proxies rank, and how each ranks the accuracy."""
+    columns = {given.target: given.accuracies, **given.scores}
+    if given.num_params is not None and "params" not in columns:
+        columns["params"] = given.num_params
+    matrix = report_parts.agreement(columns)
+    return [] if matrix is None else [report.Section("How the proxies agree", [matrix])]
 
 
 def _choice_section(found: Comparison) -> report.Section:

@@ -24,10 +24,9 @@ from rich.table import Table as RichTable
 
 import nasjax
 from nasjax import parallel, records, report
-from nasjax.cli import common
+from nasjax.cli import common, repeat, report_parts
 from nasjax.cli.common import option
 from nasjax.cli.score import ScoreConfig, claimed, make_space
-from nasjax.figures import interval_figure
 from nasjax.proxies import saved_intervals
 from nasjax.proxies.profile import IntervalProfile, profile_interval
 
@@ -97,7 +96,7 @@ def main(config: ProfileConfig) -> None:
                 progress=progress, engine=config.engine, batching=config.batching, chunk=config.chunk,
                 devices=config.devices, precision=config.precision,
             )  # fmt: skip
-    files = write_results(workdir, profile, name, about)
+    files = write_results(workdir, profile, name, about, repeat=repeat.repeat(config, workdir))
     kept = saved_intervals.save(name, profile, about)
     console = common.stdout()
     console.print(_printed(profile))
@@ -115,8 +114,9 @@ def verdict(profile: IntervalProfile) -> str:
 
 
 def write_results(
-    workdir: pathlib.Path, profile: IntervalProfile, name: str, about: dict[str, Any]
-) -> list[pathlib.Path]:
+    workdir: pathlib.Path, profile: IntervalProfile, name: str, about: dict[str, Any], *,
+    repeat: report.Repeat | None = None,
+) -> list[pathlib.Path]:  # fmt: skip
     """Writes report.html with the figure, and result.json.
 
     Args:
@@ -124,6 +124,7 @@ def write_results(
       profile: statistics and the chosen interval.
       name: of the interval.
       about: what it belongs to, for the record.
+      repeat: what was run, for the report.
 
     Returns:
       The files; the report first.
@@ -134,17 +135,14 @@ def write_results(
     files = [workdir / "report.html", workdir / "result.json"]
     with records.replaced(files[1]) as file:
         file.write(json.dumps({"name": name, **about, "profile": profile.to_json()}, indent=2) + "\n")
-    picture = report.Picture(
-        "interval",
-        f"Mean of log sigma over {profile.num_archs:,} networks by depth. {verdict(profile)}",
-        "Mean over networks of the logarithm of the gradients' standard deviation over mini-batches; the band is one"
-        " standard deviation over networks, the chosen interval is shaded.",
-        lambda theme: interval_figure(profile, theme=theme),
+    picture = report_parts.depth_profile(
+        profile, alt=f"Mean of log sigma over {profile.num_archs:,} networks by depth. {verdict(profile)}",
     )
     facts = {"Space": str(about["space"]), "Architectures": f"{profile.num_archs:,}", "Images": str(about["data"])}
     report.write_report(
         files[0], title="Which layers carry the signal?", summary=verdict(profile), facts=facts,
         sections=[report.Section("Gradients over the depth", [picture, report.Table(_COLUMNS, _rows(profile))])],
+        repeat=repeat,
     )  # fmt: skip
     return files
 

@@ -121,13 +121,16 @@ def show(console: Console, pruned: Pruned) -> None:
         console.print(f"{name:<{wide}}{value}", markup=False, soft_wrap=True)
 
 
-def write(workdir: pathlib.Path, pruned: Pruned, facts: Mapping[str, str]) -> pathlib.Path:
+def write(
+    workdir: pathlib.Path, pruned: Pruned, facts: Mapping[str, str], *, repeat: report.Repeat | None = None
+) -> pathlib.Path:
     """Writes search.csv, result.json, and report.html with its figures.
 
     Args:
       workdir: where to.
       pruned: what was found.
       facts: short name -> value, shown at the top of the report.
+      repeat: what was run, for the report.
 
     Returns:
       the report.
@@ -168,6 +171,7 @@ def write(workdir: pathlib.Path, pruned: Pruned, facts: Mapping[str, str]) -> pa
             report.Section("The network", [graph]),
             report.Section("Progress", [rounds, _removals(found)]),
         ],
+        repeat=repeat,
     )
 
 

@@ -24,7 +24,7 @@ import jax
 
 import nasjax
 from nasjax import hashing, parallel, records
-from nasjax.cli import archs, common, intervals, ranking
+from nasjax.cli import archs, common, intervals, ranking, repeat, score_report
 from nasjax.cli.common import option
 from nasjax.proxies import registry
 from nasjax.proxies.score import check_batches
@@ -64,7 +64,7 @@ class ScoreConfig(common.PluginsConfig, common.ProcessesConfig, common.RunConfig
 
 
 def main(config: ScoreConfig) -> None:
-    """Scores, prints a ranking and writes scores.csv.
+    """Scores, prints a ranking and writes scores.csv and report.html.
 
     Args:
       config: what to score, and how.
@@ -113,11 +113,15 @@ def main(config: ScoreConfig) -> None:
             return
         records.write_scores(workdir / "scores.csv", result.archs, columns(result))
         figures = intervals.write(workdir, result.intervals)
+        file = score_report.write(
+            workdir, result, space, by=by, images=f"{config.data}, {config.num_batches} x {config.batch_size}",
+            seconds=time.monotonic() - begin, repeat=repeat.repeat(config, workdir),
+        )  # fmt: skip
     console = common.stdout()
     ranking.show(console, result, by=by, top=config.top)
     resumed = f", {earlier[0]:,} of them by an earlier run" if any(earlier[:1]) else ""
     console.print(f"\n{len(result.archs):,} architectures in {common.duration(time.monotonic() - begin)}{resumed}."
-                  f" Scores: {workdir / 'scores.csv'}", markup=False, soft_wrap=True)
+                  f" Scores: {workdir / 'scores.csv'}  Report: {file}", markup=False, soft_wrap=True)
     for figure in figures:
         console.print(f"Layer interval: {figure}", markup=False, soft_wrap=True)
 

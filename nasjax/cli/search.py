@@ -25,7 +25,7 @@ import jax
 
 import nasjax
 from nasjax import grasp, parallel, search
-from nasjax.cli import accuracies, common, pruning, score, search_results
+from nasjax.cli import accuracies, common, pruning, repeat, score, search_results
 from nasjax.cli.common import option
 from nasjax.search import TableObjective, registry
 from nasjax.search.proxy_objective import ProxyObjective
@@ -147,10 +147,11 @@ def main(config: SearchConfig) -> None:
                 scored = len(found.scores)
         if not parallel.is_main():
             return
+        again = repeat.repeat(config, workdir)
         if config.algorithm == PRUNING:
-            file = pruning.write(workdir, pruned, facts)
+            file = pruning.write(workdir, pruned, facts, repeat=again)
         else:
-            file = search_results.write(workdir, found, facts)[0]
+            file = search_results.write(workdir, found, facts, repeat=again)[0]
     if config.algorithm == PRUNING:
         pruning.show(console, pruned)
     else:

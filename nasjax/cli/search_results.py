@@ -9,17 +9,19 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from nasjax import records, report
-from nasjax.cli import common
+from nasjax.cli import common, report_parts
 from nasjax.search.costs import COUNTED
 from nasjax.search.figures import front_figure, graph_figure, progress_figure
 from nasjax.search.result import SearchResult
 
 CSV, JSON, REPORT = "search.csv", "result.json", "report.html"
-_LISTED = 15  # rows of the tables of a report
+_LISTED = 50  # rows of the tables of a report
+_NAMES = {"params": "parameters", "flops": "multiply-adds"}
 
 
 def show(console: Console, found: SearchResult, *, top: int) -> None:
@@ -62,13 +64,16 @@ def show(console: Console, found: SearchResult, *, top: int) -> None:
                       markup=False, soft_wrap=True)  # fmt: skip
 
 
-def write(workdir: pathlib.Path, found: SearchResult, facts: Mapping[str, str]) -> list[pathlib.Path]:
+def write(
+    workdir: pathlib.Path, found: SearchResult, facts: Mapping[str, str], *, repeat: report.Repeat | None = None
+) -> list[pathlib.Path]:
     """Writes search.csv, result.json, and report.html with its figures.
 
     Args:
       workdir: where to.
       found: result of the search.
       facts: short name -> value, shown at the top of the report.
+      repeat: what was run, for the report.
 
     Returns:
       the files; the report first.
@@ -91,7 +96,7 @@ def write(workdir: pathlib.Path, found: SearchResult, facts: Mapping[str, str]) 
     text = f"{found.algorithm} found {found.encoding}"
     text += f" with {found.num_params / 1e6:.2f} million parameters and a score of {number(found.score)}."
     report.write_report(files[0], title=f"Search in {found.space.name}", summary=text, facts=shown,
-                        sections=_sections(found))  # fmt: skip
+                        sections=_sections(found), networks=_networks(found), repeat=repeat)  # fmt: skip
     return files
 
 
@@ -125,22 +130,49 @@ def number(value: float) -> str:
 
 
 def _sections(found: SearchResult) -> list[report.Section]:
-    picture = report.Picture
-    curve = picture("progress", "Score of each architecture, and the best so far", "Every point is an architecture, the"
-                    " line is the best so far. Scores of several proxies are ranks within all of this run.",
-                    lambda theme: progress_figure(found, theme=theme))  # fmt: skip
-    fronts = [
-        picture(f"front_{cost}", f"Score over {cost}", f"Score over {cost}. The line is the Pareto front, the circle"
-                " the architecture that was found.", functools.partial(_front, found, cost))
-        for cost in found.goals[:1]
-    ]  # fmt: skip
-    graph = picture("network", "The network that was found", "The network that was found, from input to output.",
+    columns = _columns(found)
+    order, score = np.arange(1.0, len(found.scores) + 1), columns["score"]
+    curve = found.curve()
+    shown = np.isfinite(curve)
+    progress = report_parts.scatter(
+        "progress", found.encodings, {"architectures scored": order, **columns}, x="architectures scored", y="score",
+        caption="The line is the best so far. Scores of several proxies are ranks within all of this run.",
+        line=(order[shown], curve[shown]), draw=lambda theme: progress_figure(found, theme=theme),
+    )  # fmt: skip
+    fronts = []
+    for cost in found.goals[:1]:
+        members = np.zeros(len(score), bool)
+        members[found.front] = True
+        label = _NAMES.get(cost, cost)
+        fronts.append(report_parts.scatter(
+            f"front_{cost}", found.encodings, columns, x=label, y="score", best=members, ring=found.best_index,
+            line=(columns[label][found.front], score[found.front]), draw=functools.partial(_front, found, cost),
+            caption="The line is the Pareto front, the circle the architecture that was found.",
+        ))  # fmt: skip
+    matrix = report_parts.agreement(columns)
+    graph = report.Picture("network", "The network that was found", "The network that was found, from input to output.",
                     lambda theme: graph_figure(found.space.to_graph(found.best), theme=theme))  # fmt: skip
     return [
         report.Section("The network", [graph]),
-        report.Section("Progress", [curve, _table(found, found.top(_LISTED), "The best architectures")]),
+        report.Section("Progress", [progress, _table(found, found.top(_LISTED), "The best architectures")]),
         report.Section("Score and cost", [*fronts, _table(found, found.front[-_LISTED:], "On the Pareto front")]),
+        *([] if matrix is None else [report.Section("How the scores agree", [matrix])]),
     ]
+
+
+def _columns(found: SearchResult) -> dict[str, np.ndarray]:
+    """What a chart of the search may show, NaN where invalid."""
+    score = np.where(found.valid, found.scores, np.nan)
+    several = {name: np.where(found.valid, v, np.nan) for name, v in found.columns.items()
+               if len(found.columns) > 1 and name not in ("score", *found.costs)}  # fmt: skip
+    costs = {_NAMES.get(name, name): np.asarray(v, float) for name, v in found.costs.items()}
+    return {"score": score, **costs, **several}
+
+
+def _networks(found: SearchResult) -> report.Drawings:
+    """The front first, then the others by score."""
+    order = [*found.front, *found.top(len(found.scores))]
+    return report.drawings(found.space, [found.encodings[i] for i in order])
 
 
 def _front(found: SearchResult, cost: str, theme: Any) -> Any:

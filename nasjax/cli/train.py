@@ -26,7 +26,7 @@ import jax
 
 import nasjax
 from nasjax import parallel, records, training
-from nasjax.cli import archs, common, score, train_options, train_results
+from nasjax.cli import archs, common, repeat, score, train_options, train_results
 from nasjax.cli.common import option
 from nasjax.proxies.score import with_precision
 from nasjax.training import presets
@@ -123,7 +123,7 @@ def main(config: TrainCommand) -> None:
         file = None
         if result.history and parallel.is_main():
             facts = {"Space": space.name, "Images": config.data, "Preset": config.preset}
-            file = train_results.write(workdir, result, dataset.kind, facts)
+            file = train_results.write(workdir, result, dataset.kind, facts, repeat=repeat.repeat(config, workdir))
     if file is not None:
         train_results.show(console, result, dataset.kind)
         resumed = f", {result.resumed} of them by an earlier run" if result.resumed else ""

@@ -59,7 +59,10 @@ def show(console: Console, found: TrainResult, kind: str) -> None:
         console.print(f"{name:<{wide}}{value}", markup=False, soft_wrap=True)
 
 
-def write(workdir: pathlib.Path, found: TrainResult, kind: str, facts: Mapping[str, str]) -> pathlib.Path:
+def write(
+    workdir: pathlib.Path, found: TrainResult, kind: str, facts: Mapping[str, str], *,
+    repeat: report.Repeat | None = None,
+) -> pathlib.Path:  # fmt: skip
     """Writes result.json, and report.html with its figure; history.csv is there already.
 
     Args:
@@ -67,6 +70,7 @@ def write(workdir: pathlib.Path, found: TrainResult, kind: str, facts: Mapping[s
       found: result of the training, with at least one epoch.
       kind: of the targets.
       facts: short name -> value, shown at the top of the report.
+      repeat: what was run, for the report.
 
     Returns:
       the report.
@@ -95,7 +99,8 @@ def write(workdir: pathlib.Path, found: TrainResult, kind: str, facts: Mapping[s
         lambda theme: curves_figure(found.history, kind, best_epoch=found.best_epoch, theme=theme),
     )
     sections = [report.Section("Learning curves", [curves, _table(found)])]
-    report.write_report(file, title=f"Training in {found.space.name}", summary=text, facts=shown, sections=sections)
+    report.write_report(file, title=f"Training in {found.space.name}", summary=text, facts=shown, sections=sections,
+                        repeat=repeat)  # fmt: skip
     return file
 
 

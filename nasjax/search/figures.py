@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nasjax.figure_style import PALETTES, Theme, style
+from nasjax.graph_layout import layout as layout
 from nasjax.search.result import SearchResult
 from nasjax.types import Graph
 
-_ROWS = 18  # layers of a drawn network before a new column begins
 _READABLE = {"params": "parameters, millions", "flops": "multiply-adds, millions"}
 _WIDTH, _HEIGHT = 1.45, 0.6  # inches of a node with its surroundings
 _EDGE = 0.24  # half the height of a box, in such heights
@@ -116,39 +116,6 @@ def graph_figure(graph: Graph, *, theme: Theme = "light") -> Figure:
         box = {"boxstyle": "round,pad=0.35", "facecolor": palette.paper, "edgecolor": color, "linewidth": 1.4}
         axis.text(x[number], y[number], label, ha="center", va="center", fontsize=8.5, color=palette.ink, bbox=box)
     return figure
-
-
-def layout(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
-    """Where nodes stand.
-
-    Args:
-      graph: directed acyclic graph, nodes in topological order.
-
-    Returns:
-      x and y, float [nodes], in widths and heights of a node; a target is below its sources, or in a later column.
-    """
-    number = len(graph.nodes)
-    depth, part = np.zeros(number, int), np.arange(number)
-    for source, target in sorted(graph.edges):
-        depth[target] = max(depth[target], depth[source] + 1)
-    for source, target in graph.edges:
-        part[part == part[target]] = part[source]
-    x, y, left = np.zeros(number), np.zeros(number), 0.0
-    for own in dict.fromkeys(part.tolist()):
-        members = np.flatnonzero(part == own)
-        for column in range(depth[members].max() // _ROWS + 1):
-            inside = members[depth[members] // _ROWS == column]
-            layers = collections.defaultdict(list)
-            for node in inside:
-                layers[int(depth[node])].append(int(node))
-            wide = max(len(nodes) for nodes in layers.values())
-            for level, nodes in sorted(layers.items()):
-                nodes.sort(key=lambda node: float(np.mean([x[s] for s, t in graph.edges if t == node] or [0.0])))
-                for place, node in enumerate(nodes):
-                    x[node] = left + wide / 2 + place - (len(nodes) - 1) / 2
-                    y[node] = -(level % _ROWS)
-            left += wide + 0.5
-    return x, y
 
 
 def _half(label: str) -> float:

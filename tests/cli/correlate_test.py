@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -44,8 +45,12 @@ def test_results_are_printed_and_written(workdir, capsys):
     assert {r["proxy"] for r in result["correlations"]} == {"lswag", "nwot"}
     page = (workdir / "report.html").read_text(encoding="utf-8")
     assert "lswag ranks these architectures best: Spearman 1.00" in page
-    for name in ("correlations", "scatter_cifar10_test", "ranks_imagenet16_test"):
+    for name in ("correlations", "explore", "agreement", "scatter_cifar10_test", "ranks_imagenet16_test"):
         assert (workdir / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
+    labels = [column["label"] for column in data["charts"][0]["columns"]]
+    assert labels[:2] == ["lswag", "nwot"] and "CIFAR-10 test accuracy" in labels
+    assert len(data["graphs"]) == 40 and f"--flagfile={workdir}/correlate.flags" in page
 
 
 def test_own_scores_and_table(tmp_path, capsys):

@@ -7,8 +7,9 @@ import pytest
 from flax import linen as nn
 from PIL import Image
 
-from nasjax import das, report
+from nasjax import das
 from nasjax.cli import common, das_search
+from nasjax.report import page as pages
 
 TINY = ("--num_images=20", "--image_size=8", "--batch_size=5", "--preset=single_edge", "--frames=2", "--epochs=1",
         "--ops=identity,rotate", "--shown=2")  # fmt: skip
@@ -59,7 +60,7 @@ def test_results_and_a_second_run(run_here, tmp_path, monkeypatch):
     flags = (workdir / "run.flags").read_text()
     assert "--flagfile=" in flags and "--seeds=2" in flags
     picture = (workdir / "frames.png").read_bytes()
-    monkeypatch.setattr(report, "png", lambda figure: picture)  # drawing takes longer than all the rest
+    monkeypatch.setattr(pages, "png", lambda figure: picture)  # drawing takes longer than all the rest
     code, again, _ = run_here(f"--flagfile={workdir / 'run.flags'}")
     assert code == 0 and "earlier run" in again
     assert json.loads((workdir / "result.json").read_text()) == results

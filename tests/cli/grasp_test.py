@@ -127,6 +127,9 @@ def test_fit_then_rank(table, tmp_path, capsys):
     ranking = pd.read_csv(tmp_path / "r" / "ranking.csv")
     assert len(ranking) == len(pd.read_csv(table)["arch"].unique()) and (np.diff(ranking["score"]) <= 0).all()
     assert "  1 " in capsys.readouterr().out
+    assert "A predictor of the whole table" in (tmp_path / "f" / "report.html").read_text()
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert f"puts {ranking['arch'].iloc[0]} first" in page and (tmp_path / "r" / "ranking.png").stat().st_size > 3000
     with pytest.raises(InputError, match="members: there 1, now 5"):
         grasp.main(command(tmp_path / "o", table, "--job=rank", f"--model={tmp_path / 'f' / 'predictor'}",
                            "--preset=strong"))  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -73,8 +74,27 @@ def test_the_workdir_says_what_was_run(whole):
     assert config["space_options"]["channels"] == 4 and config["proxies"] == "zico,nwot" and config["seed"] == 0
     assert "--chunk=2\n" in (workdir / "run" / "run.flags").read_text()
     assert sorted(f.name for f in (workdir / "run").iterdir()) == [
-        "config.json", "run.flags", "scores.csv", "scores.sqlite",
+        "agreement.png", "config.json", "report.html", "run.flags", "scores.csv", "scores.png", "scores.sqlite",
     ]  # fmt: skip
+
+
+def test_the_report_ranks_draws_and_says_how_to_repeat(whole):
+    workdir, _, _ = whole
+    page = (workdir / "run" / "report.html").read_text(encoding="utf-8")
+    frame = pd.read_csv(workdir / "run" / "scores.csv", keep_default_na=False)
+    best = frame[frame["valid"]].sort_values("zico", ascending=False, key=lambda v: v.astype(float))["arch"].iloc[0]
+    listed = re.findall(r"<code>(\|[^<]*\|)</code>", page)
+    assert len(listed) == 24 and listed[0] == best and listed.index(DEAD) >= frame["valid"].sum()
+    assert f"zico puts {best} first of 24 architectures" in page and "no path from input to output" in page
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
+    points, matrix = data["charts"]
+    assert [column["label"] for column in points["columns"]] == ["zico", "nwot", "parameters"]
+    assert (points["x"], points["y"]) == (2, 0) and len(points["archs"]) == 24
+    assert len(data["graphs"]) >= frame["valid"].sum()
+    assert points["columns"][0]["values"][0] is None  # the dead one
+    assert matrix["traces"][0]["z"][0][0] == 1
+    assert f"python -m launch.score --flagfile={workdir}/run/run.flags" in page
+    assert "sha256" in page and "1 x cpu" in page and "--proxies=zico,nwot" in page
 
 
 def test_run_flags_repeat_the_run(run, whole, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,8 +71,12 @@ def test_results(whole):
         assert part in out
     assert "Traceback" not in err and "Searching: 24/24" in err
     page = (workdir / "report.html").read_text()
-    assert page.count("<figure>") == 3 and result["arch"] in page
-    assert (workdir / "network.png").stat().st_size > 1000
+    assert page.count("<figure>") == 1 and page.count('<figure class="chart"') == 3 and result["arch"] in page
+    for name in ("network", "progress", "front_params", "agreement"):
+        assert (workdir / f"{name}.png").stat().st_size > 1000
+    drawn = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
+    assert len(drawn["graphs"]) == (table["valid"].astype(str) == "True").sum()  # each can be drawn
+    assert f"launch.search --flagfile={workdir}/run.flags" in page and "--budget=24" in page
 
 
 def test_killed_at_any_moment_and_started_again(start, whole, tmp_path):

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
@@ -31,7 +32,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text.append(data)
 
 
@@ -74,8 +75,51 @@ def test_page_holds_all_text_escaped(page):
 
 def test_page_is_self_contained(page):
     source = page.read_text(encoding="utf-8")
-    assert "<script" not in source and "<link" not in source and "http" not in source and "url(" not in source
+    assert not re.search(r"<script[^>]* src|<link|https?:|url\(|@import", re.sub(r"'http://www.w3.org/2000/svg'|"
+                         r'"http://www.w3.org/2000/svg"', "", source))  # fmt: skip
+    assert "default-src 'none'; img-src data:" in source  # the browser itself forbids to load anything
     assert "prefers-color-scheme:dark" in source
+
+
+def test_only_its_own_scripts_may_run(page):
+    source = page.read_text(encoding="utf-8")
+    (policy,) = re.findall(r"script-src ([^\"]*)", source)
+    (code,) = re.findall(r"<script>(.*?)</script>", source, re.DOTALL)
+    assert policy == f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
+
+
+def test_a_page_without_tables_and_charts_has_no_script(tmp_path):
+    path = report.write_report(tmp_path / "r.html", title="T", sections=[report.Section("S", ["text"])])
+    assert "<script" not in path.read_text() and "script-src 'none'" in path.read_text()
+
+
+def test_numbers_are_sorted_as_numbers_and_gaps_have_no_key(tmp_path):
+    rows = [["2d", "1,234", "−.5 ± .1", "3.5 %", "0-10"], ["3x3", "–", "nan", "", "10-20"],
+            ["x", "7", ".25", "1 s", "5"]]  # fmt: skip
+    table = report.Table(("name", "count", "tau", "share", "bin"), rows)
+    source = report.write_report(tmp_path / "r.html", title="T", sections=[report.Section("S", [table])]).read_text()
+    keys = [re.findall(r'data-v="([^"]*)"', row) for row in re.findall(r"<tr>(.*?)</tr>", source)[1:]]
+    assert keys == [["1234", "-0.5", "3.5", "0"], ["10"], ["7", "0.25", "1", "5"]]
+
+
+def test_an_earlier_report_stays_until_the_new_one_is_whole(tmp_path):
+    path = report.write_report(tmp_path / "r.html", title="T", sections=[report.Section("S", ["text"])])
+    before = path.read_bytes()
+
+    def fails(theme):
+        raise RuntimeError("out of ink")
+
+    with pytest.raises(RuntimeError):
+        report.write_report(path, title="T", sections=[report.Section("S", [report.Picture("p", "", "", fails)])])
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_what_was_run_is_the_last_part(tmp_path):
+    repeat = report.Repeat("python -m launch.score --flagfile=a<b", "--seed=1\n--archs=a;b\n", {"jax": "0.10"})
+    path = report.write_report(tmp_path / "r.html", title="T", sections=[report.Section("S", ["text"])], repeat=repeat)
+    text = " ".join(read(path).text)
+    assert text.index("How to repeat this run") < text.rindex("--flagfile=a<b") < text.rindex("--archs=a;b")
+    assert "0.10" in text and 'href="#s2"' in path.read_text()
 
 
 def test_pictures_are_embedded_for_both_themes_and_saved(page):

@@ -1,0 +1,254 @@
+"""Charts of reports: points that show their architecture, heat maps, curves."""
+
+from __future__ import annotations
+
+import functools
+import html
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from nasjax.figure_style import Theme
+from nasjax.figures import number
+from nasjax.report import stills
+from nasjax.report.model import Chart, Column
+
+MOST_POINTS = 3000  # of one chart; a browser stays quick
+
+
+def column(label: str, values: Any) -> Column:
+    """Numbers of an axis: logarithmic, or cut below, where a few numbers would flatten all others.
+
+    Args:
+      label: what they are.
+      values: float [n].
+
+    Returns:
+      The column. Logarithmic where positive and the largest is thirty times the median; else the axis begins shortly
+      below the lowest fiftieth where the others lie further away from it than all the rest spreads.
+    """
+    numbers = np.asarray(values, float)
+    finite = numbers[np.isfinite(numbers)]
+    if finite.size < 3:
+        return Column(label, numbers)
+    if finite.min() > 0 and finite.max() > 30 * np.median(finite):
+        return Column(label, numbers, log=True)
+    edge, top = float(np.quantile(finite, 0.02)), float(finite.max())
+    far = finite.size >= 50 and finite.min() < edge - (top - edge) and top > edge
+    return Column(label, numbers, low=edge - 0.12 * (top - edge) if far else None)
+
+
+def scatter(
+    name: str,
+    columns: Sequence[Column],
+    *,
+    archs: Sequence[str],
+    alt: str,
+    caption: str,
+    x: int = 0,
+    y: int = 1,
+    best: np.ndarray | None = None,
+    ring: int | None = None,
+    line: tuple[Any, Any] | None = None,
+    draw: Callable[[Theme], Figure] | None = None,
+    height: int = 440,
+) -> Chart:
+    """Points of two columns, an architecture each, which is shown under the pointer.
+
+    Args:
+      name: name of the PNG file, without ending.
+      columns: what the axes may show; with more than two the reader chooses.
+      archs: architecture of each point, length n.
+      alt: what the chart shows, for those who do not see it.
+      caption: text under it.
+      x: column of the horizontal axis.
+      y: column of the vertical axis.
+      best: bool [n], drawn in the second colour.
+      ring: a point with a ring around it.
+      line: x and y, float [k], joined by steps, such as a Pareto front; shown for the columns that come first alone.
+      draw: the same with matplotlib; a plain drawing by default.
+      height: in pixels.
+
+    Returns:
+      The chart. Of more than ``MOST_POINTS`` points, the highlighted ones, the best of the vertical axis and others
+      drawn at random are kept, and the caption says so.
+    """
+    total = len(archs)
+    marked = np.zeros(total, bool) if best is None else np.asarray(best, bool)
+    kept = _thinned(columns[y].values, np.concatenate([np.flatnonzero(marked), [] if ring is None else [ring]]))
+    if len(kept) < total:
+        caption += f" {len(kept):,} of {total:,} architectures are shown: the best, and others at random."
+    if any(col.low is not None for col in columns):
+        caption += " Numbers far below the others lie outside the first view; a double click shows them."
+    rows, high = np.arange(len(kept)), marked[kept]
+    size = float(np.clip(90 / np.sqrt(max(len(kept), 1)), 4, 9))
+    traces: list[dict[str, Any]] = [_points(rows[~high], "@accent0", size, 0.65)]
+    if line is not None:
+        traces.append({
+            "type": "scatter", "mode": "lines", "line": {"color": "@accent1", "width": 2, "shape": "hv"},
+            "x": _plain(line[0]), "y": _plain(line[1]), "hoverinfo": "skip",
+        })  # fmt: skip
+    traces.append(_points(rows[high], "@accent1", size + 1, 0.9))
+    if ring is not None:
+        traces.append({
+            "type": "scatter", "mode": "markers", "rows": [int(np.searchsorted(kept, ring))], "hoverinfo": "none",
+            "marker": {"symbol": "circle-open", "size": 18, "color": "@ink", "line": {"width": 2}},
+        })  # fmt: skip
+    if draw is None:
+        draw = functools.partial(_still, columns[x], columns[y], marked)
+    shown = [col._replace(values=col.values[kept]) for col in columns]
+    return Chart(name, alt, caption, draw, [t for t in traces if t.get("rows", t.get("x"))], {}, shown, x, y,
+                 [archs[i] for i in kept], height)  # fmt: skip
+
+
+def matrix(
+    name: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Any,
+    *,
+    alt: str,
+    caption: str,
+    texts: Sequence[Sequence[str]] | None = None,
+    titles: tuple[str, str] = ("", ""),
+    limits: tuple[float, float] | None = None,
+    draw: Callable[[Theme], Figure] | None = None,
+) -> Chart:
+    """A matrix of correlations as a heat map.
+
+    Args:
+      name: name of the PNG file, without ending.
+      rows: names.
+      columns: names.
+      values: float [rows, columns]; NaN is left blank.
+      alt: what the chart shows, for those who do not see it.
+      caption: text under it.
+      texts: what stands in the cells; the numbers by default.
+      titles: of the horizontal and of the vertical axis.
+      limits: values of the ends of a scale of one colour; -1 to 1 in two colours by default.
+      draw: the same with matplotlib; a plain drawing by default.
+
+    Returns:
+      The chart.
+    """
+    numbers = np.asarray(values, float)
+    written = texts or [[number(v) if np.isfinite(v) else "" for v in row] for row in numbers]
+    low, high = limits or (-1.0, 1.0)
+    trace = {
+        "type": "heatmap", "x": [html.escape(c) for c in columns], "y": [html.escape(r) for r in rows],
+        "z": [_plain(row) for row in numbers], "zmin": low, "zmax": high,
+        "text": [[html.escape(cell).replace("\n", "<br>") for cell in row] for row in written],
+        "texttemplate": "%{text}", "colorscale": "@sequential" if limits else "@diverging", "showscale": False,
+        "xgap": 2, "ygap": 2, "hovertemplate": "%{y}<br>%{x}<br><b>%{text}</b><extra></extra>", "hoverongaps": False,
+    }  # fmt: skip
+    layout = {
+        "xaxis": _categories(columns, titles[0]), "yaxis": {**_categories(rows, titles[1]), "autorange": "reversed"},
+    }  # fmt: skip
+    if draw is None:
+        draw = functools.partial(_still_matrix, rows, columns, numbers, (low, high), limits is None)
+    tall = 56 if any("\n" in cell for row in written for cell in row) else 30
+    return Chart(name, alt, caption, draw, [trace], layout, height=140 + tall * len(rows))
+
+
+def curves(
+    name: str,
+    x: Any,
+    series: Mapping[str, Any],
+    *,
+    labels: tuple[str, str],
+    alt: str,
+    caption: str,
+    band: tuple[Any, Any] | None = None,
+    span: tuple[float, float] | None = None,
+    draw: Callable[[Theme], Figure] | None = None,
+    height: int = 400,
+) -> Chart:
+    """Curves over one axis.
+
+    Args:
+      name: name of the PNG file, without ending.
+      x: float [n].
+      series: name -> float [n]; not finite numbers are gaps.
+      labels: of the axes.
+      alt: what the chart shows, for those who do not see it.
+      caption: text under it.
+      band: lower and upper edge of a band around the first curve, float [n] each.
+      span: part of the horizontal axis that is shaded.
+      draw: the same with matplotlib; a plain drawing by default.
+      height: in pixels.
+
+    Returns:
+      The chart.
+    """
+    places = np.asarray(x, float)
+    traces: list[dict[str, Any]] = []
+    if band is not None:
+        for edge, fill in zip(band, ({}, {"fill": "tonexty", "fillcolor": "@accent0/0.18"}), strict=True):
+            traces.append({"type": "scatter", "mode": "lines", "x": _plain(places), "y": _plain(edge), "line":
+                           {"width": 0}, "hoverinfo": "skip", "showlegend": False, **fill})  # fmt: skip
+    for i, (label, values) in enumerate(series.items()):
+        traces.append({
+            "type": "scatter", "mode": "lines+markers", "name": html.escape(label), "x": _plain(places),
+            "y": _plain(values), "line": {"color": f"@accent{i % 4}", "width": 2}, "marker": {"size": 6},
+            "hovertemplate": "%{y:.4g} at %{x:.4g}<extra>" + html.escape(label) + "</extra>",
+        })  # fmt: skip
+    layout: dict[str, Any] = {
+        "xaxis": {"title": {"text": html.escape(labels[0])}}, "yaxis": {"title": {"text": html.escape(labels[1])}},
+        "showlegend": len(series) > 1,
+    }  # fmt: skip
+    if span is not None:
+        layout["shapes"] = [{
+            "type": "rect", "xref": "x", "yref": "paper", "x0": span[0], "x1": span[1], "y0": 0, "y1": 1,
+            "fillcolor": "@accent1/0.16", "line": {"width": 0}, "layer": "below",
+        }]  # fmt: skip
+    if draw is None:
+        draw = functools.partial(_still_curves, places, series, labels)
+    return Chart(name, alt, caption, draw, traces, layout, height=height)
+
+
+def _points(rows: np.ndarray, color: str, size: float, opacity: float) -> dict[str, Any]:
+    """Points of a scatter chart; the page fills in places and shows architectures itself."""
+    return {"type": "scatter", "mode": "markers", "rows": [int(i) for i in rows], "hoverinfo": "none",
+            "marker": {"color": color, "size": round(size, 1), "opacity": opacity}}  # fmt: skip
+
+
+def _categories(names: Sequence[str], title: str) -> dict[str, Any]:
+    """An axis of names; long ones are cut, and whole under the pointer."""
+    short = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
+    return {"type": "category", "showgrid": False, "title": {"text": html.escape(title)}, "tickmode": "array",
+            "tickvals": list(range(len(names))), "ticktext": [html.escape(name) for name in short]}  # fmt: skip
+
+
+def _thinned(values: np.ndarray, needed: np.ndarray) -> np.ndarray:
+    """Which points are kept, int [at most MOST_POINTS, or those that are needed], in order."""
+    if len(values) <= MOST_POINTS:
+        return np.arange(len(values))
+    kept = np.zeros(len(values), bool)
+    kept[np.asarray(needed, int)] = True
+    kept[np.argsort(np.where(np.isfinite(values), -values, np.inf), kind="stable")[: MOST_POINTS // 2]] = True
+    others = np.random.default_rng(0).permutation(np.flatnonzero(~kept))
+    kept[others[: max(0, MOST_POINTS - int(kept.sum()))]] = True
+    return np.flatnonzero(kept)
+
+
+def _plain(values: Any) -> list[float | None]:
+    """Numbers as JSON has them, six digits, None where there is none."""
+    return [float(f"{v:.6g}") if np.isfinite(v) else None for v in np.asarray(values, float)]
+
+
+def _still(x: Column, y: Column, best: np.ndarray, theme: Theme) -> Figure:
+    return stills.points(x.values, y.values, labels=(x.label, y.label), log=(x.log, y.log), best=best, theme=theme)
+
+
+def _still_matrix(
+    rows: Sequence[str], columns: Sequence[str], values: np.ndarray, limits: tuple[float, float], diverging: bool,
+    theme: Theme,
+) -> Figure:  # fmt: skip
+    return stills.matrix(rows, columns, values, limits=limits, diverging=diverging, theme=theme)
+
+
+def _still_curves(x: np.ndarray, series: Mapping[str, Any], labels: tuple[str, str], theme: Theme) -> Figure:
+    drawn = {name: np.asarray(values, float) for name, values in series.items()}
+    return stills.lines(x, drawn, labels=labels, theme=theme)

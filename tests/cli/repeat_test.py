@@ -1,0 +1,59 @@
+import importlib.metadata
+import json
+import subprocess
+import sys
+
+import nasjax
+from nasjax.cli import correlate, repeat
+
+
+def config(**options):
+    return correlate.CorrelateConfig(workdir="runs/x", run_flags="--workdir=runs/x\n--seed=3\n", **options)
+
+
+def test_a_run_names_its_command_versions_seed_and_fingerprints(tmp_path):
+    known = {"images": "sha256 0123456789abcdef", "data": "photos", "architectures": "24, sha256 01234567"}
+    (tmp_path / "config.json").write_text(json.dumps(known | {"space_options": {"a": 1}}))
+    found = repeat.repeat(config(seed=3), tmp_path, file="correlate.flags", devices=False)
+    assert found.command == f"python -m nasjax.cli.correlate --flagfile={tmp_path}/correlate.flags"
+    assert found.flags == "--workdir=runs/x\n--seed=3\n"
+    assert found.facts["jax"] == importlib.metadata.version("jax") and found.facts["Seed"] == "3"
+    assert found.facts["Images"] == "sha256 0123456789abcdef" and found.facts["Architectures"] == "24, sha256 01234567"
+    assert "Data" not in found.facts and "Devices" not in found.facts
+    assert found.facts["nasjax"].startswith(nasjax.__version__)
+
+
+def test_devices_are_named_where_they_were_used(tmp_path):
+    assert "cpu" in repeat.repeat(config(), tmp_path).facts["Devices"]
+
+
+def test_damaged_configuration_has_no_fingerprints(tmp_path):
+    for text in ("{", "[1]", ""):
+        (tmp_path / "config.json").write_text(text)
+        assert repeat.fingerprints(tmp_path) == {}
+    assert repeat.fingerprints(tmp_path / "none") == {}
+
+
+def test_the_command_is_the_one_that_was_typed(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/nasjax-correlate"])
+    assert repeat.program(config()) == "nasjax-correlate"
+    monkeypatch.setattr(sys, "argv", ["other"])
+    assert repeat.program(config()) == "python -m nasjax.cli.correlate"
+    spec = type("Spec", (), {"name": "launch.correlate"})
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
+    assert repeat.program(config()) == "python -m launch.correlate"
+
+
+def test_a_commit_is_told_where_git_knows_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(nasjax, "__file__", str(tmp_path / "nasjax" / "__init__.py"))
+    assert repeat.version() == nasjax.__version__  # no checkout
+    (tmp_path / ".git").mkdir()
+    done = subprocess.CompletedProcess([], 0, "abc1234-dirty\n", "")
+    monkeypatch.setattr(repeat.subprocess, "run", lambda *args, **options: done)
+    assert repeat.version() == f"{nasjax.__version__}, commit abc1234-dirty"
+    monkeypatch.setattr(repeat.subprocess, "run", lambda *args, **options: _missing())
+    assert repeat.version() == nasjax.__version__
+
+
+def _missing():
+    raise FileNotFoundError("git")
