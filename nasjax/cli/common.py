@@ -103,8 +103,9 @@ class RunConfig(JobConfig):
                          choices=("auto", "pmap", "shard_map", "jit", "host"))
     chunk: int | None = option(None, "Architectures in one block on a device: results are saved after each. Chosen by"
                                " device by default.", section=_SECTION, kind=int, minimum=1)
-    batching: str = option("map", "Whether the architectures of a block run one after another (map) or together"
-                           " (vmap).", section=_SECTION, choices=("map", "vmap"))
+    batching: str = option("auto", "Whether the architectures of a block run one after another (map) or together"
+                           " (vmap); auto chooses by space and device.", section=_SECTION,
+                           choices=("auto", "map", "vmap"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
