@@ -17,7 +17,7 @@ from rich.console import Console
 from nasjax import records, report, search
 from nasjax.cli import common
 from nasjax.cli.search_results import CSV, JSON, REPORT, number
-from nasjax.figure_style import PALETTES, Theme, style
+from nasjax.figure_style import PALETTES, PHONE, Theme, style
 from nasjax.search.figures import graph_figure
 from nasjax.search.proxy_objective import ProxyObjective
 from nasjax.types import InputError
@@ -156,10 +156,12 @@ def write(
     with records.replaced(workdir / JSON) as file:
         file.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
     graph = report.Picture("network", "The network that was found", "The network that was found, from input to output.",
-                           lambda theme: graph_figure(found.space.to_graph(found.arch), theme=theme))  # fmt: skip
+                           lambda theme: graph_figure(found.space.to_graph(found.arch), theme=theme),
+                           arch=found.encoding)  # fmt: skip
     rounds = report.Picture("progress", "Scores of supernets by round", "Every point is a supernet that lacks one more"
                             " operation; those in colour were kept: the operation was removed for good.",
-                            lambda theme: rounds_figure(found, theme=theme))  # fmt: skip
+                            lambda theme: rounds_figure(found, theme=theme),
+                            lambda theme: rounds_figure(found, theme=theme, narrow=True))  # fmt: skip
     shown = {**facts, "Supernets scored": f"{len(found.table()):,}", "Parameters": f"{params:,}",
              "Multiply-adds": f"{flops:,}", "Search time": common.duration(found.elapsed)}  # fmt: skip
     return report.write_report(
@@ -171,22 +173,25 @@ def write(
             report.Section("The network", [graph]),
             report.Section("Progress", [rounds, _removals(found)]),
         ],
+        networks=report.drawings(found.space, [found.encoding]),
         repeat=repeat,
     )
 
 
-def rounds_figure(found: search.PruneResult, *, theme: Theme = "light") -> Figure:
+def rounds_figure(found: search.PruneResult, *, theme: Theme = "light", narrow: bool = False) -> Figure:
     """Draws every number of the supernets by round, a panel a proxy.
 
     Args:
       found: result of a pruning search.
       theme: colours.
+      narrow: for a phone, `nasjax.figure_style.PHONE` inches wide.
 
     Returns:
       The figure.
     """
     palette, names = PALETTES[theme], found.names
-    figure = Figure(figsize=(8.0, 0.6 + 2.4 * len(names)), layout="constrained")
+    size = (PHONE, 0.6 + 1.8 * len(names)) if narrow else (8.0, 0.6 + 2.4 * len(names))
+    figure = Figure(figsize=size, layout="constrained")
     figure.set_facecolor(palette.paper)
     axes = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
     removed = found.state.removed

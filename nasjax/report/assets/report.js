@@ -1,6 +1,6 @@
-// The script of a report: sorts tables, shows architectures, draws charts. It loads nothing.
+// The script of a report: sorts tables, shows architectures. It loads nothing.
 "use strict";
-(() => {
+const report = (() => {
   const page = JSON.parse(document.getElementById("data").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const narrow = matchMedia("(max-width: 640px)");
@@ -18,6 +18,7 @@
   function sortable(table) {
     const body = table.tBodies[0], original = [...body.rows];
     if (original.length < 2) return;
+    if (original.length > 24) fold(table, original.length);
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => {
       const numeric = original.some((row) => "v" in row.cells[column].dataset);
@@ -43,6 +44,16 @@
         body.append(...rows);
       });
     });
+  }
+
+  function fold(table, count) { // which rows are shown is a matter of style, so that a sorted table shows its first
+    const more = make("button", `Show all ${count} rows`, { type: "button", class: "more" });
+    table.classList.add("folded");
+    more.addEventListener("click", () => {
+      const folded = table.classList.toggle("folded");
+      more.textContent = folded ? `Show all ${count} rows` : "Show fewer rows";
+    });
+    table.parentNode.after(more);
   }
 
   // Networks.
@@ -128,13 +139,23 @@
     return root;
   }
 
+  for (const still of document.querySelectorAll("picture[data-a]")) {
+    const graph = drawing(Number(still.dataset.a));
+    if (!graph) continue;
+    const live = make("div", null, { class: "live drawn", tabindex: "0" });
+    live.append(graph);
+    still.before(live);
+    still.classList.add("off");
+    if (parseFloat(graph.style.width) > 1.5 * live.clientWidth) graph.style.maxWidth = "none"; // scrolls
+  }
+
   // The card that shows an architecture: beside the pointer, on small screens at the lower edge.
   const card = make("div", null, { id: "card", role: "status", "aria-live": "polite", hidden: "" });
   const ring = make("div", null, { id: "ring", hidden: "" });
   document.body.append(card, ring);
   let pinned = null, follow = null; // follow: where the card belongs, once it is more than a hover
 
-  const written = (value) => value === null ? "\u2013" : Number.isInteger(value) ? value.toLocaleString("en")
+  const numeral = (value) => value === null ? "\u2013" : Number.isInteger(value) ? value.toLocaleString("en")
     : String(Number(value.toPrecision(5))).replace("-", "\u2212");
 
   function show(arch, values, anchor, owner) {
@@ -149,7 +170,7 @@
     const list = make("dl");
     for (const [name, value] of values) {
       const item = make("div");
-      item.append(make("dt", name), make("dd", written(value)));
+      item.append(make("dt", name), make("dd", numeral(value)));
       list.append(item);
     }
     if (values.length) card.append(list);
@@ -209,183 +230,7 @@
     });
   }
 
-  // Charts.
-  function colour(token, colours) {
-    const [name, opacity] = token.slice(1).split("/");
-    const accents = colours.accents;
-    if (name === "diverging") return [[0, accents[1]], [0.5, colours.paper], [1, accents[0]]];
-    if (name === "sequential") return [[0, colours.paper], [1, accents[0]]];
-    const hex = name.startsWith("accent") ? accents[Number(name.slice(6))] : colours[name];
-    if (!opacity) return hex;
-    const parts = [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
-    return `rgba(${parts.join(",")},${opacity})`;
-  }
-
-  function coloured(value, colours) {
-    if (typeof value === "string") return value.startsWith("@") ? colour(value, colours) : value;
-    if (Array.isArray(value)) return value.map((v) => coloured(v, colours));
-    if (value === null || typeof value !== "object") return value;
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, coloured(v, colours)]));
-  }
-
-  const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-  const sans = getComputedStyle(document.body).fontFamily;
-
-  function merged(base, more) {
-    const found = { ...base };
-    for (const [key, value] of Object.entries(more || {})) {
-      const nested = value && typeof value === "object" && !Array.isArray(value);
-      found[key] = nested ? merged(found[key] || {}, value) : value;
-    }
-    return found;
-  }
-
-  function figure(chart, axes, width) {
-    const colours = palette(), narrowed = width < 560;
-    const axis = {
-      gridcolor: "@grid", zerolinecolor: "@grid", linecolor: "@grid", tickcolor: "@muted", automargin: true,
-      tickfont: { color: "@muted", size: narrowed ? 10 : 11 }, title: { font: { size: 12.5 }, standoff: 12 },
-    };
-    let traces = chart.traces, layout = {}, ticks = null;
-    if (chart.columns.length) {
-      const [x, y] = axes.map((i) => chart.columns[i]), first = axes[0] === chart.x && axes[1] === chart.y;
-      traces = traces.filter((trace) => trace.rows || first).map((trace) => {
-        if (!trace.rows) return trace;
-        const { rows, ...rest } = trace;
-        return { ...rest, x: rows.map((r) => x.values[r]), y: rows.map((r) => y.values[r]), customdata: rows };
-      });
-      layout = Object.fromEntries([["xaxis", x], ["yaxis", y]].map(([name, column]) => {
-        const axisLayout = { title: { text: escaped(column.label) }, type: column.log ? "log" : "linear" };
-        if (column.low !== null) {
-          const top = Math.max(...column.values.filter((v) => v !== null));
-          axisLayout.range = [column.low, top + 0.05 * (top - column.low)];
-        }
-        return [name, axisLayout];
-      }));
-    }
-    if (traces[0] && traces[0].type === "heatmap") {
-      const cut = (name) => narrowed && name.length > 13 ? `${name.slice(0, 12)}\u2026` : name;
-      ticks = ["xaxis", "yaxis"].map((side) => chart.layout[side].ticktext.map(cut));
-      const cell = (width - 30 - 6.4 * Math.max(...ticks[1].map((name) => name.length))) / traces[0].x.length;
-      const longest = Math.max(...traces[0].text.flat().flatMap((t) => t.split("<br>").map((part) => part.length)));
-      const size = Math.min(12, cell / (0.62 * longest));
-      traces = [size < 8.5 ? { ...traces[0], texttemplate: "" } : { ...traces[0], textfont: { size } }];
-      layout = { xaxis: { tickangle: cell < 6.4 * Math.max(...ticks[0].map((name) => name.length)) ? -45 : 0 } };
-    }
-    const base = {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: sans, size: 12, color: "@ink" },
-      margin: { l: 48, r: 16, t: 16, b: 44 }, xaxis: axis, yaxis: axis, hovermode: "closest", showlegend: false,
-      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" }, dragmode: hovers ? "zoom" : false,
-      hoverlabel: { bgcolor: "@paper", bordercolor: "@muted", font: { color: "@ink", family: sans } },
-      height: narrowed ? Math.min(chart.height, 400) : chart.height, width,
-    };
-    const whole = merged(merged(base, layout), chart.layout);
-    if (ticks) [whole.xaxis.ticktext, whole.yaxis.ticktext] = ticks;
-    return [coloured(traces, colours), coloured(whole, colours)];
-  }
-
-  function explore(chart, place, redraw, axes) {
-    if (chart.columns.length < 3) return;
-    const row = make("div", null, { class: "pick" });
-    ["Horizontal", "Vertical"].forEach((name, side) => {
-      const label = make("label", `${name} axis `), choice = make("select");
-      chart.columns.forEach((column, i) => choice.append(new Option(column.label, i, i === axes[side], i === axes[side])));
-      choice.addEventListener("change", () => { axes[side] = Number(choice.value); hide(true); redraw(); });
-      label.append(choice);
-      row.append(label);
-    });
-    place.before(row);
-  }
-
-  async function chartIn(holder, Plotly) {
-    const chart = page.charts[Number(holder.dataset.c)], axes = [chart.x, chart.y];
-    const still = holder.querySelector("picture");
-    const points = chart.columns.length > 0;
-    const help = points ? " Arrow keys move from point to point, Escape closes." : "";
-    const live = make("div", null, { class: "live", role: "group", "aria-label": chart.alt + help });
-    if (points) live.tabIndex = 0;
-    still.before(live);
-    const redraw = () => Plotly.react(live, ...figure(chart, axes, live.clientWidth),
-      { displayModeBar: false, scrollZoom: false });
-    explore(chart, live, redraw, axes);
-    await redraw();
-    still.classList.add("off");
-    dark.addEventListener("change", redraw);
-    let before = live.clientWidth;
-    new ResizeObserver(() => {
-      if (live.clientWidth && live.clientWidth !== before) { before = live.clientWidth; redraw(); }
-    }).observe(live);
-    if (!points) return;
-
-    const values = (row) => {
-      const first = [...new Set([...axes, ...chart.columns.keys()])].slice(0, 8);
-      return first.map((i) => [chart.columns[i].label, chart.columns[i].values[row]]);
-    };
-    const place = (x, y) => {
-      const { xaxis, yaxis } = live._fullLayout, box = live.getBoundingClientRect();
-      return { x: box.left + xaxis._offset + xaxis.d2p(x), y: box.top + yaxis._offset + yaxis.d2p(y) };
-    };
-    const where = (row) => {
-      const at = place(...axes.map((i) => chart.columns[i].values[row]));
-      ring.style.left = `${at.x}px`;
-      ring.style.top = `${at.y}px`;
-      return at;
-    };
-    const open = (row) => {
-      show(chart.archs[row], values(row), where(row), live);
-      ring.hidden = card.hidden;
-    };
-    let current = -1;
-    live.on("plotly_hover", (event) => {
-      const row = event.points.map((p) => p.customdata).find((r) => r !== undefined);
-      if (row === undefined || pinned) return;
-      current = row;
-      open(row);
-    });
-    live.on("plotly_unhover", () => hide(false));
-    live.on("plotly_click", (event) => {
-      const row = event.points.map((p) => p.customdata).find((r) => r !== undefined);
-      if (row === undefined) return;
-      hide(true);
-      current = row;
-      open(row);
-      pin(live, () => where(row));
-    });
-    live.on("plotly_relayouting", () => hide(true));
-    live.addEventListener("blur", () => hide(false));
-    live.addEventListener("keydown", (event) => {
-      const far = Number.MAX_SAFE_INTEGER;
-      const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, Home: -far, End: far }[event.key];
-      if (!step) return;
-      event.preventDefault();
-      const [x, y] = axes.map((i) => chart.columns[i].values);
-      const order = [...x.keys()].filter((r) => x[r] !== null && y[r] !== null).sort((a, b) => x[a] - x[b] || a - b);
-      if (!order.length) return;
-      const now = order.indexOf(current), next = now < 0 && step === 1 ? 0 : now + step;
-      current = order[Math.max(0, Math.min(order.length - 1, next))];
-      hide(true);
-      open(current);
-      follow = () => where(current);
-    });
-  }
-
-  async function unpack() {
-    const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), (c) => c.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    document.head.append(make("script", await new Response(stream).text()));
-    return window.Plotly;
-  }
-
-  async function main() {
-    document.querySelectorAll("table.sortable").forEach(sortable);
-    const holders = [...document.querySelectorAll("figure.chart")];
-    if (holders.length) {
-      const Plotly = await unpack();
-      for (const holder of holders) await chartIn(holder, Plotly);
-    }
-    document.documentElement.dataset.ready = "yes";
-  }
-
-  // An old browser keeps the still pictures.
-  main().catch((error) => console.error(`Charts stay still pictures: ${error}`));
+  document.querySelectorAll("table.sortable").forEach(sortable);
+  return { page, dark, hovers, make, palette, card, ring, show, hide, pin, pinned: () => pinned,
+    moveTo: (where) => { follow = where; } };
 })();
