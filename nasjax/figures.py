@@ -307,7 +307,7 @@ def _sheet(count: int, theme: Theme, narrow: bool) -> tuple[Figure, list[Axes]]:
     # Margins in inches: a layout engine would draw every sheet several times over.
     figure.subplots_adjust(
         left=(0.65 if narrow else 0.85) / width, right=1 - (0.1 if narrow else 0.18) / width, bottom=0.72 / height,
-        top=1 - 0.36 / height, wspace=0.32 if narrow else 0.2, hspace=0.45 if narrow else 0.28,
+        top=1 - 0.36 / height, wspace=0.32 if narrow else 0.2, hspace=0.55 if narrow else 0.28,
     )
     for axis in axes[count:]:
         axis.remove()

@@ -277,7 +277,8 @@ def _explored(found: Correlations) -> list[report.Section]:
         caption=f"The best {share} by {readable(found.targets[0])} in orange.",
     )  # fmt: skip
     sections = [report.Section("Scores and accuracies", [chart])]
-    matrix = report_parts.agreement({name.removesuffix(", %"): values for name, values in columns.items()})
+    short = {name.removesuffix(", %").removesuffix(" test accuracy"): values for name, values in columns.items()}
+    matrix = report_parts.agreement(short)
     return sections if matrix is None else [*sections, report.Section("How the scores agree", [matrix])]
 
 

@@ -18,7 +18,7 @@ from nasjax.das.ops import OPERATIONS
 from nasjax.report import charts
 
 # Of magnitudes; zoom is a factor, shears are slopes.
-_UNITS = {"rotate": "°", "translate_x": " of the width", "translate_y": " of the height"}
+_UNITS = {"rotate": " degrees", "translate_x": " of the width", "translate_y": " of the height"}
 GENOTYPE, JSON, REPORT, CSV = "genotype.json", "result.json", "report.html", "search.csv"
 
 

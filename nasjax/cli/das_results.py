@@ -113,7 +113,9 @@ def write(
     if isinstance(result, Examples):
         sections.append(_pixels(result))
     text = VARIANTS[config.variant]
-    shown = {name[:1].upper() + name[1:]: value for name, value in _lines(facts).items()}
+    named = {name.replace("miou", "mean IoU").replace("train loss", "training loss"): value
+             for name, value in _lines(facts).items()}  # fmt: skip
+    shown = {name[:1].upper() + name[1:]: value for name, value in named.items()}
     return report.write_report(
         workdir / "report.html", title=f"{config.task.capitalize()} with {config.variant}",
         summary=f"{text[:1].upper()}{text[1:]}.", facts=shown | {"Time": common.duration(seconds)}, sections=sections,

@@ -171,7 +171,7 @@ def write_ranking(
         sections.append(report.Section("Prediction and size", [chart]))
     file = report.write_report(
         workdir / "report.html", title=f"Ranking of {space.name}",
-        summary=f"The predictor puts {archs[order[0]]} first of {len(archs):,} architectures.",
+        summary=f"The predictor puts {report_parts.brief(archs[order[0]])} first of {len(archs):,} architectures.",
         facts={"Space": space.name, "Architectures": f"{len(archs):,}",
                "Predictor": config.model or f"trained on {config.table}, {config.column}",
                "Time": common.duration(seconds)},
@@ -229,13 +229,13 @@ def _metrics(means: dict[str, list[float]]) -> list[str | report.Table]:
     overall = {"kendall": "Kendall τ-b", "spearman": "Spearman ρ"}
     rows = [[label, f"{_mean(means[name], name)} ± {_deviation(means[name], name)}"]
             for name, label in overall.items()]  # fmt: skip
-    ends = {"precision": "precision", "best": "best truth", "regret": "regret", "N": "its rank by truth, N"}
+    ends = {"precision": "precision", "best": "best truth", "regret": "regret", "N": "rank by truth, N"}
     tops = sorted({int(name.partition("@")[2]) for name in means if "@" in name})
     kinds = [kind for kind in ends if any(f"{kind}@{k}" in means for k in tops)]
     at = [[str(k), *(_written(means, f"{kind}@{k}") for kind in kinds)] for k in tops]
     return [
         report.Table(("Over all of them", "mean ± deviation"), rows),
-        report.Table(("The k best by score: k", *(ends[kind] for kind in kinds)), at),
+        report.Table(("k", *(ends[kind] for kind in kinds)), at, "The k best by score"),
         "Precision is the share of the k best by score that is among the k best by truth, best truth the best of them,"
         " regret what that one lacks to the best of all, and N its rank by truth. Mean ± deviation of the splits.",
     ]

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
 from nasjax import records, report, search
-from nasjax.cli import common
-from nasjax.cli.search_results import CSV, JSON, REPORT, number
+from nasjax.cli import common, report_parts
+from nasjax.cli.search_results import CSV, JSON, REPORT, counted, number
 from nasjax.figure_style import PALETTES, PHONE, Theme, style
 from nasjax.search.figures import graph_figure
 from nasjax.search.proxy_objective import ProxyObjective
@@ -167,7 +168,7 @@ def write(
     return report.write_report(
         workdir / REPORT,
         title=f"Search in {found.space.name}",
-        summary=f"Pruning found {found.encoding} with {params / 1e6:.2f} million parameters.",
+        summary=f"Pruning found {report_parts.brief(found.encoding)} with {counted(params)} parameters.",
         facts=shown,
         sections=[
             report.Section("The network", [graph]),
@@ -190,8 +191,8 @@ def rounds_figure(found: search.PruneResult, *, theme: Theme = "light", narrow: 
       The figure.
     """
     palette, names = PALETTES[theme], found.names
-    size = (PHONE, 0.6 + 1.8 * len(names)) if narrow else (8.0, 0.6 + 2.4 * len(names))
-    figure = Figure(figsize=size, layout="constrained")
+    inches = (PHONE, 0.6 + 1.8 * len(names)) if narrow else (8.0, 0.6 + 2.4 * len(names))
+    figure = Figure(figsize=inches, layout="constrained")
     figure.set_facecolor(palette.paper)
     axes = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
     removed = found.state.removed
@@ -201,14 +202,16 @@ def rounds_figure(found: search.PruneResult, *, theme: Theme = "light", narrow: 
         for kept, color, size in ((sound & ~removed, palette.muted, 9), (sound & removed, palette.accents[1], 18)):
             axis.scatter(found.state.rounds[kept] + 1, values[kept], s=size, color=color, alpha=0.6, linewidths=0)
         axis.set_title(name, loc="left", fontsize=11, color=palette.ink)
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[-1].set_xlabel("round", color=palette.ink, fontsize=10.5)
     return figure
 
 
 def _removals(found: search.PruneResult) -> report.Table:
     table = found.table(removals=True)
+    scores = zip(*(report_parts.cells(table[name].to_numpy(float), digits=5) for name in found.names), strict=True)
     rows = [
-        [str(row["round"] + 1), str(row["edge"]), str(row["operation"]), *(number(row[name]) for name in found.names)]
-        for row in table.to_dict("records")
+        [str(row["round"] + 1), str(row["edge"]), str(row["operation"]), *texts]
+        for row, texts in zip(table.to_dict("records"), scores, strict=True)
     ]
     return report.Table(["round", "edge", "operation", *found.names], rows, "What was removed", text_columns=3)

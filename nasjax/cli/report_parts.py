@@ -38,7 +38,10 @@ def ranked(
       The table, which says how many rows were left out.
     """
     shown = [int(i) for i in order[:listed]]
-    texts = [cells(np.asarray(values, float)[shown]) for values in columns.values()]
+    texts = [
+        cells(np.asarray(values, float)[shown], decimals=2 if name.endswith("%") else None)
+        for name, values in columns.items()
+    ]
     rows = [
         [str(place + 1), report.Code(archs[i]), *(column[place] for column in texts)] for place, i in enumerate(shown)
     ]
@@ -47,12 +50,13 @@ def ranked(
     return report.Table(("rank", "architecture", *columns), rows, caption, text_columns=2)
 
 
-def cells(values: np.ndarray, *, digits: int = 4) -> list[str]:
+def cells(values: np.ndarray, *, digits: int = 4, decimals: int | None = None) -> list[str]:
     """The numbers of a column of a table.
 
     Args:
       values: float [n].
       digits: of the largest one, where it is below ten to this power.
+      decimals: of all of them, in place of ``digits``.
 
     Returns:
       Texts with as many decimals each, so that they stand one below the other, unless that would hide what the small
@@ -61,10 +65,12 @@ def cells(values: np.ndarray, *, digits: int = 4) -> list[str]:
     sizes = np.abs(values[np.isfinite(values)])
     if not sizes.size:
         return ["–"] * len(values)
+    if decimals is not None:
+        return [_cell(v, decimals) for v in values]
     top = float(sizes.max())
     whole = bool((values[np.isfinite(values)] % 1 == 0).all())
-    decimals = 0 if whole else max(0, digits - len(f"{top:.0f}"))
-    alike = 1e-2 < top < 1e10 and (sizes < 10.0 ** (1 - decimals)).mean() < 0.3
+    decimals = 0 if whole else max(0, digits - (len(f"{top:.0f}") if top >= 1 else 0))
+    alike = 1e-2 < top < 1e10 and ((sizes > 0) & (sizes < 10.0 ** (1 - decimals))).mean() < 0.3
     return [_cell(v, decimals if alike or (whole and top < 1e10) else None) for v in values]
 
 
@@ -90,6 +96,11 @@ def drawings(space: Any, archs: Sequence[str], *charts: report.Chart) -> report.
     pointed = {arch for chart in charts for arch in chart.archs}
     listed = list(archs[:LISTED])
     return report.drawings(space, [*listed, *(arch for arch in archs if arch in pointed), *archs])
+
+
+def brief(arch: str) -> str:
+    """An encoding in a sentence: the beginning of a very long one."""
+    return arch if len(arch) <= 120 else f"{arch[:60].rstrip()}…"
 
 
 def percent(label: str, values: Any) -> str:

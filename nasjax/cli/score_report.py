@@ -70,7 +70,8 @@ def write(
     summary = "None of the architectures has a valid score."
     if good:
         value = ranking.number(float(result.scores[by][good[0]]))
-        summary = f"{by} puts {result.archs[good[0]]} first of {len(result.archs):,} architectures, with {value}."
+        first = report_parts.brief(result.archs[good[0]])
+        summary = f"{by} puts {first} first of {len(result.archs):,} architectures, with {value}."
     return report.write_report(
         workdir / REPORT, title=f"Scores in {space.name}", summary=summary,
         facts={"Space": space.name, "Architectures": f"{len(result.archs):,}",

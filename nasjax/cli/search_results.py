@@ -93,8 +93,8 @@ def write(
         "Multiply-adds": f"{found.flops:,}",
         "Search time": common.duration(found.elapsed),
     }
-    text = f"{found.algorithm} found {found.encoding}"
-    text += f" with {found.num_params / 1e6:.2f} million parameters and a score of {number(found.score)}."
+    text = f"{found.algorithm} found {report_parts.brief(found.encoding)}"
+    text += f" with {counted(found.num_params)} parameters and a score of {number(found.score)}."
     report.write_report(files[0], title=f"Search in {found.space.name}", summary=text, facts=shown,
                         sections=_sections(found), networks=_networks(found), repeat=repeat)  # fmt: skip
     return files
@@ -127,6 +127,11 @@ def summary(found: SearchResult) -> dict[str, Any]:
 def number(value: float) -> str:
     """A score for people."""
     return f"{value:,.0f}" if abs(value) >= 1e5 and abs(value) < 1e9 else f"{value:.5g}"
+
+
+def counted(params: int) -> str:
+    """A number of parameters in a sentence."""
+    return f"{params / 1e6:.2f} million" if params >= 1e5 else f"{params:,}"
 
 
 def _sections(found: SearchResult) -> list[report.Section]:

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from nasjax import records, report
-from nasjax.cli import common
+from nasjax.cli import common, report_parts
 from nasjax.report import charts
 from nasjax.search.figures import graph_figure
 from nasjax.training import TrainResult
@@ -94,16 +94,19 @@ def write(
         "Time": common.duration(sum(row["seconds"] for row in found.history)),
         **measures,
     }
-    text = f"{found.encoding} was trained for {len(found.history)} epochs."
+    text = f"{report_parts.brief(found.encoding)} was trained for {len(found.history)} epochs."
     if found.stopped:
         text += f" Then it stopped: {found.stopped}"
-    graph = report.Picture("network", "The network that was trained", "The network that was trained.",
-                           lambda theme: graph_figure(found.space.to_graph(found.arch), theme=theme),
-                           arch=found.encoding)  # fmt: skip
-    sections = [report.Section("Learning curves", [*_curves(found, kind), _table(found)]),
-                report.Section("The network", [graph])]  # fmt: skip
+    sections = [report.Section("Learning curves", [*_curves(found, kind), _table(found)])]
+    networks = None
+    if hasattr(found.space, "to_graph"):  # a space of one's own may have none
+        graph = report.Picture("network", "The network that was trained", "The network that was trained.",
+                               lambda theme: graph_figure(found.space.to_graph(found.arch), theme=theme),
+                               arch=found.encoding)  # fmt: skip
+        sections.append(report.Section("The network", [graph]))
+        networks = report.drawings(found.space, [found.encoding])
     report.write_report(file, title=f"Training in {found.space.name}", summary=text, facts=shown, sections=sections,
-                        networks=report.drawings(found.space, [found.encoding]), repeat=repeat)  # fmt: skip
+                        networks=networks, repeat=repeat)  # fmt: skip
     return file
 
 

@@ -79,7 +79,8 @@ def field_figure(fields: Mapping[str, Field], *, theme: Theme = "light", narrow:
         image = axis.imshow(shown, cmap=colors, norm=LogNorm(10.0**-_DECADES, 1), interpolation="nearest")
         for radius in (field.radius50, field.radius90):
             place = (field.centre[1], field.centre[0])
-            axis.add_patch(Circle(place, radius, fill=False, color=palette.accents[1], linewidth=1.4,
+            axis.add_patch(Circle(place, radius, fill=False, color=palette.paper, linewidth=3))
+            axis.add_patch(Circle(place, radius, fill=False, color=palette.accents[1], linewidth=1.6,
                                   linestyle=(0, (3, 2))))  # fmt: skip
         axis.set_title(name, loc="left", fontsize=10, fontweight="bold", color=palette.ink)
         text = f"radius {field.radius50:.1f} / {field.radius90:.1f} px"

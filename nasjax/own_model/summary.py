@@ -96,7 +96,7 @@ def key_text(key: Any) -> str:
     made = jax.random.key_data(jax.random.key(words[-1])).tolist()
     if typed and made == words and jax.random.key_impl(key) == jax.random.key_impl(jax.random.key(0)):
         return f"jax.random.key({words[-1]})"
-    return f"jax.random.wrap_key_data({words})" if typed else f"array {words}"
+    return f"jax.random.wrap_key_data(jax.numpy.array({words}, 'uint32'))" if typed else f"array {words}"
 
 
 def _summary(result: Any) -> str:

@@ -11,7 +11,7 @@ from nasjax.graph_layout import layout
 from nasjax.types import Graph, InputError
 
 LIMIT = 3000  # drawings of a report: as many as a chart has points
-_EDGES = 24_000  # edges of all drawings, about 400 kB; a graph of a hundred nodes has hundreds
+_EDGES = 30_000  # edges of all drawings, about 450 kB; a graph of a hundred nodes has hundreds
 
 
 class Drawings(NamedTuple):

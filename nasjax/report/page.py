@@ -22,6 +22,7 @@ from nasjax.report.model import Bar, Chart, Code, Picture, Repeat, Section, Tabl
 
 DPI = 144
 _WIDE = 560  # pixels; a wider picture cannot be read on a phone unless it scrolls
+_LONG = 12  # letters; longer headings may break, but not after every word
 _PHONE, _DARK = "(max-width: 640px)", "(prefers-color-scheme: dark)"
 _COLORS = 192  # a flat drawing needs no more, and the file is a third as large
 # As people write numbers: 1,234 or .83 or 12.5 % or 0.5 ± 0.1 or 10-20; but 2d and 3x3 are names.
@@ -160,7 +161,8 @@ class Page:
         left = {i for row in table.rows for i, v in enumerate(row) if i < table.text_columns or isinstance(v, Bar)}
         left |= {i for i in range(len(table.columns)) if _is_words(table.rows, i)}
         head = "".join(
-            f'<th scope="col" class="{"text" if i in left else "number"}">{html.escape(name)}</th>'
+            f'<th scope="col" class="{"text" if i in left else "number"}{" long" * (len(name) > _LONG)}">'
+            f"{html.escape(name)}</th>"
             for i, name in enumerate(table.columns)
         )
         body = "".join(

@@ -73,9 +73,11 @@
       margin: { l: 48, r: 16, t: 16, b: 44 }, xaxis: axis, yaxis: axis, hovermode: "closest", showlegend: false,
       legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" }, dragmode: hovers ? "zoom" : false,
       hoverlabel: { bgcolor: "@paper", bordercolor: "@muted", font: { color: "@ink", family: sans } },
-      height: narrowed ? Math.min(chart.height, 400) : chart.height, width,
+      height: narrowed && chart.columns.length ? Math.min(chart.height, 400) : chart.height, width,
     };
     const whole = merged(merged(base, layout), chart.layout);
+    wrapped(whole.xaxis, width - 110);
+    wrapped(whole.yaxis, whole.height - 80);
     if (ticks) [whole.xaxis.ticktext, whole.yaxis.ticktext] = ticks;
     return [coloured(traces, colours), coloured(whole, colours)];
   }
@@ -97,6 +99,18 @@
       y: cells.map((cell) => trace.y[cell[0]]), text: cells.map(([i, j]) => trace.text[i][j]),
       textfont: { size, color: cells.map((cell) => ink(cell[2])) },
     };
+  }
+
+  // A title of an axis that is longer than the axis is broken between words.
+  function wrapped(axis, length) {
+    const most = Math.max(12, length / 6.6), lines = [""];
+    if (!axis || !axis.title || !axis.title.text || axis.title.text.length <= most) return;
+    for (const word of axis.title.text.split(" ")) {
+      const longer = `${lines[lines.length - 1]} ${word}`.trim();
+      if (longer.length <= most) lines[lines.length - 1] = longer;
+      else lines.push(word);
+    }
+    axis.title.text = lines.join("<br>");
   }
 
   function explore(chart, place, redraw, axes) {

@@ -76,13 +76,35 @@ const report = (() => {
     svg("polygon", { points: `${at(0, 0)} ${at(7, 3)} ${at(7, -3)}`, class: "tip" }, parent);
   }
 
+  // Places of the nodes. Parts that are not connected, such as two cells, stand one below the other where they would be
+  // too wide side by side.
+  function stacked(graph, unit) {
+    const part = graph.x.map((_, i) => i), root = (i) => part[i] === i ? i : root(part[i]);
+    for (let i = 0; i < graph.e.length; i += 2) part[root(graph.e[i])] = root(graph.e[i + 1]);
+    const parts = [...new Set(part.map((_, i) => root(i)))];
+    if (parts.length < 2 || (Math.max(...graph.x) + 1) * unit < 640) return [graph.x, graph.y];
+    const [x, y] = [[...graph.x], [...graph.y]];
+    const members = parts.map((p) => x.map((_, i) => i).filter((i) => root(i) === p));
+    members.sort((a, b) => Math.min(...a.map((i) => graph.x[i])) - Math.min(...b.map((i) => graph.x[i])));
+    const spans = members.map((m) => m.map((i) => graph.x[i])).map((v) => [Math.min(...v), Math.max(...v)]);
+    const widest = Math.max(...spans.map(([low, high]) => high - low));
+    let top = 0;
+    members.forEach((m, k) => {
+      const [low, high] = spans[k], first = Math.min(...m.map((i) => graph.y[i]));
+      for (const i of m) [x[i], y[i]] = [graph.x[i] - low + (widest - high + low) / 2, graph.y[i] - first + top];
+      top = Math.max(...m.map((i) => y[i])) + 1.5;
+    });
+    return [x, y];
+  }
+
   function drawing(number) {
     const graph = page.graphs[number];
     if (!graph) return null;
     const names = graph.n.map((i) => page.labels[i]);
     const half = names.map((name) => (name.length * 6.3 + 16) / 2);
     const unit = Math.max(60, 2 * Math.max(...half) + 12), row = 40, tall = 11;
-    const x = graph.x.map((v) => (v + 0.5) * unit + 14), y = graph.y.map((v) => v * row + 16);
+    const [across, down] = stacked(graph, unit);
+    const x = across.map((v) => (v + 0.5) * unit + 14), y = down.map((v) => v * row + 16);
     const height = Math.max(...y) + 16;
     const counts = {};
     for (const name of names) if (!PLAIN.has(kind(name))) counts[kind(name)] = (counts[kind(name)] || 0) + 1;
@@ -114,12 +136,12 @@ const report = (() => {
     for (let i = 0; i < graph.e.length; i += 2) {
       const [a, b] = [graph.e[i], graph.e[i + 1]];
       const start = [x[a], y[a] + tall], end = [x[b], y[b] - tall];
-      if (graph.y[b] <= graph.y[a]) { // to the next column, along the gap between the two
+      if (down[b] <= down[a]) { // to the next column, along the gap between the two
         const gap = (x[a] + x[b]) / 2 + 6 * (around % 3) - 6, low = y[a] + tall + 4 + 2 * (around++ % 3);
         const side = [x[b] - half[b], y[b]];
         arrow(root, `M${start}L${x[a]},${low}L${gap},${low}L${gap},${y[b]}L${side}`, side, [gap, y[b]]);
         right = Math.max(right, gap + 6);
-      } else if (graph.y[b] - graph.y[a] < 1.01) arrow(root, `M${start}L${end}`, end, start);
+      } else if (down[b] - down[a] < 1.01) arrow(root, `M${start}L${end}`, end, start);
       else { // the smallest bend that crosses the fewest boxes
         const bends = [0, 0.5, 0.8, 1.15, 1.5, 2].flatMap((far) => far ? [far * unit, -far * unit] : [0]);
         const counts = bends.map((bend) => crossed(a, b, bend)), bend = bends[counts.indexOf(Math.min(...counts))];
@@ -142,17 +164,21 @@ const report = (() => {
   for (const still of document.querySelectorAll("picture[data-a]")) {
     const graph = drawing(Number(still.dataset.a));
     if (!graph) continue;
-    const live = make("div", null, { class: "live drawn", tabindex: "0" });
+    const live = make("div", null, { class: "live drawn" });
     live.append(graph);
     still.before(live);
     still.classList.add("off");
-    if (parseFloat(graph.style.width) > 1.5 * live.clientWidth) graph.style.maxWidth = "none"; // scrolls
+    if (parseFloat(graph.style.width) > 1.5 * live.clientWidth) { // scrolls
+      graph.style.maxWidth = "none";
+      live.tabIndex = 0;
+    }
   }
 
   // The card that shows an architecture: beside the pointer, on small screens at the lower edge.
   const card = make("div", null, { id: "card", role: "status", "aria-live": "polite", hidden: "" });
   const ring = make("div", null, { id: "ring", hidden: "" });
   document.body.append(card, ring);
+  const room = document.documentElement;
   let pinned = null, follow = null; // follow: where the card belongs, once it is more than a hover
 
   const numeral = (value) => value === null ? "\u2013" : Number.isInteger(value) ? value.toLocaleString("en")
@@ -164,9 +190,18 @@ const report = (() => {
     const close = make("button", "\u00d7", { type: "button", class: "close", "aria-label": "Close" });
     close.addEventListener("click", () => hide(true));
     card.replaceChildren(close);
-    if (graph) card.append(graph);
+    if (graph) {
+      const pane = make("div", null, { class: "pane" });
+      pane.append(graph);
+      const natural = parseFloat(graph.style.width);
+      card.style.maxWidth = narrow.matches ? "" : `min(${Math.min(Math.max(512, natural + 30), 760)}px, 96vw)`;
+      card.append(pane);
+      // What could not be read if it fitted scrolls.
+      const wide = narrow.matches && natural > 1.4 * room.clientWidth;
+      pane.classList.toggle("wide", wide);
+    }
     card.append(make("code", page.archs[arch]));
-    if (!graph) card.append(make("p", "No drawing in this report.", { class: "none" }));
+    if (!graph && Object.keys(page.graphs).length) card.append(make("p", "No drawing in this report.", { class: "none" }));
     const list = make("dl");
     for (const [name, value] of values) {
       const item = make("div");
@@ -180,7 +215,7 @@ const report = (() => {
 
   function put(anchor) {
     if (narrow.matches) { card.style.left = card.style.top = ""; return; }
-    const box = card.getBoundingClientRect(), room = document.documentElement;
+    const box = card.getBoundingClientRect();
     const right = anchor.x + 18, left = anchor.x - 18 - box.width;
     card.style.left = `${Math.max(8, right + box.width < room.clientWidth - 8 ? right : left)}px`;
     card.style.top = `${Math.max(8, Math.min(anchor.y - box.height / 3, room.clientHeight - box.height - 8))}px`;
