@@ -39,7 +39,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--options", type=json.loads, default={}, help="options of the spaces as JSON")
     parser.add_argument("--proxies", default="lswag", help="what is scored (lswag)")
     parser.add_argument("--precisions", default="fast,highest", help="comma-separated (fast,highest)")
-    parser.add_argument("--batching", default="map", help="map or vmap, inside a block (map)")
+    parser.add_argument("--batching", default="auto", help="map, vmap or auto, inside a block (auto)")
     parser.add_argument("--chunk", type=int, default=0, help="architectures a block and device (chosen)")
     parser.add_argument("--again", type=int, default=1, help="0 leaves the second call out (1)")
     parser.add_argument("--json", metavar="FILE", help="write the numbers to FILE, too")

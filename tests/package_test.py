@@ -57,7 +57,8 @@ def test_files_that_people_look_for(name):
 def test_links_of_the_documents_lead_somewhere():
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
-            if "://" not in link:
+            # Sphinx makes the pages of the reference, and checks links to them.
+            if "://" not in link and not link.startswith("reference/"):
                 assert (page.parent / link).exists(), f"{page.relative_to(ROOT)} links to {link}"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import importlib
 import os
 import pathlib
 import sys
@@ -19,7 +18,7 @@ import jax
 from rich.console import Console
 
 from nasjax import parallel, records
-from nasjax.cli import interrupt
+from nasjax.cli import interrupt, plugins
 from nasjax.cli.options import help_text, nearest, option, parse
 from nasjax.cli.program import again, program, spelled
 from nasjax.cli.progress import Sparse, duration, latest, progress, shown, speed
@@ -40,7 +39,6 @@ __all__ = [
     "duration",
     "enable_compile_cache",
     "exclusive",
-    "load_plugins",
     "nearest",
     "note",
     "option",
@@ -105,8 +103,9 @@ class RunConfig(JobConfig):
                          choices=("auto", "pmap", "shard_map", "jit", "host"))
     chunk: int | None = option(None, "Architectures in one block on a device: results are saved after each. Chosen by"
                                " device by default.", section=_SECTION, kind=int, minimum=1)
-    batching: str = option("map", "Whether the architectures of a block run one after another (map) or together"
-                           " (vmap).", section=_SECTION, choices=("map", "vmap"))
+    batching: str = option("auto", "Whether the architectures of a block run one after another (map) or together"
+                           " (vmap); auto chooses by space and device.", section=_SECTION,
+                           choices=("auto", "map", "vmap"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -169,7 +168,7 @@ def run(
                 own = tuple(f"--{name}=" for name in PROCESS_FLAGS)
                 given = "".join(line for line in given.splitlines(keepends=True) if not line.startswith(own))
             if isinstance(config, PluginsConfig):
-                load_plugins(config.plugins)
+                plugins.load(config.plugins)
             ready = cast(Any, dataclasses.replace(cast(Any, config), run_flags=given))
             begun.append(ready)
             main(ready)
@@ -235,29 +234,6 @@ def _words_of_farewell(words: Sequence[str], begun: Sequence[Any], kept: Any) ->
     if latest() is None:
         return f"Stopped while starting; what {workdir} holds is as it was. Go on by\n  {repeat}"
     return f"Stopped at {latest()}. Saved in {workdir}: {kept}. Go on by\n  {repeat}"
-
-
-def load_plugins(names: str) -> None:
-    """Imports the modules that register spaces and proxies of the user's.
-
-    Args:
-      names: separated by commas; empty for none.
-
-    Raises:
-      InputError: a module is not found, or fails.
-    """
-    for name in filter(None, (part.strip() for part in names.split(","))):
-        here = os.getcwd()
-        sys.path.insert(0, here)  # a console script does not look where it is called
-        try:
-            importlib.import_module(name)
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f"--plugins={names}: importing {name!r} failed ({type(error).__name__}: {error}). Name a"
-                             f" module in {here} or one that is installed, without .py.") from error
-        finally:
-            sys.path.remove(here)
 
 
 def _fail() -> None:

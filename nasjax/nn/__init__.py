@@ -13,6 +13,7 @@ from __future__ import annotations
 from nasjax.nn.attention import RelativeTables as RelativeTables
 from nasjax.nn.attention import relative_attention as relative_attention
 from nasjax.nn.common import Moments as Moments
+from nasjax.nn.common import batched_by as batched_by
 from nasjax.nn.common import sample_moments as sample_moments
 from nasjax.nn.common import use_fast_backward as use_fast_backward
 from nasjax.nn.convolution import conv as conv

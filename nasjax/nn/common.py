@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -99,13 +99,38 @@ def pad_axis(x: Array, axis: int, low: int, high: int) -> Array:
     return lax.pad(x, jnp.zeros((), x.dtype), config)
 
 
-def contract(a: Array, b: Array, precision: Any) -> Array:
-    """[..., n, i], [..., n, o] -> [..., i, o], leading axes are batch axes."""
+def contract(a: Array, b: Array, precision: Any, dtype: Any = None) -> Array:
+    """[..., n, i], [..., n, o] -> [..., i, o], by default of the factors' dtype; leading axes are batch axes."""
     batch = tuple(range(a.ndim - 2))
     axis = a.ndim - 2
-    return lax.dot_general(a, b, (((axis,), (axis,)), (batch, batch)), precision=precision)
+    numbers = (((axis,), (axis,)), (batch, batch))
+    return lax.dot_general(a, b, numbers, precision=precision, preferred_element_type=dtype)
 
 
 def use_fast_backward() -> bool:
     """Whether convolutions use the hand-written backward by default: on CPU, where autodiff's is slow in loops."""
     return jax.default_backend() == "cpu"
+
+
+def batched_by(plain: Callable[..., Any], together: Callable[..., Any]) -> Callable[..., Any]:
+    """A function with a form of its own under ``vmap``, and the derivatives of the plain one.
+
+    Args:
+      plain: function of pytrees of arrays.
+      together: (size of the batch, whether each array is batched, *arguments) -> batched result; called where something
+        is batched.
+
+    Returns:
+      a function like ``plain``.
+    """
+    function = jax.custom_batching.custom_vmap(plain)
+
+    @function.def_vmap
+    def rule(size: int, batched: Any, *given: Any) -> Any:
+        out = together(size, batched, *given)
+        return out, jax.tree.map(lambda _: True, out)
+
+    # So reverse mode works, too; forward mode under vmap does where JAX keeps the rule, which loops do not.
+    safe = jax.custom_jvp(lambda *given: function(*given))
+    safe.defjvp(lambda given, tangents: jax.jvp(plain, given, tangents))
+    return safe

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nasjax.nn import together as networks
 from nasjax.nn.common import Padding, contract, pads_of, pair, use_fast_backward
 from nasjax.nn.geometry import Geometry
 from nasjax.nn.readers import observe, read, reads_samples
@@ -43,6 +44,7 @@ def conv(
     precision: Any = "highest",
     moments: Any = None,
     fast: bool | None = None,
+    together: bool = False,
 ) -> Array:
     """2-D convolution with a backward pass that stays fast inside scan, map and switch.
 
@@ -59,6 +61,8 @@ def conv(
         Memory: the per-sample gradients of this one layer, while its backward runs.
       fast: whether the backward is the hand-written one; by default on CPU. Forward-mode derivatives
         of the convolution itself (jvp, not jvp of grad) need ``fast=False``.
+      together: on accelerators, many networks with kernels of their own run together under ``jax.vmap`` as matrix
+        products, where a grouped convolution would be slow.
 
     Returns:
       float [batch, out_height, out_width, out_channels].
@@ -73,6 +77,9 @@ def conv(
     geometry = Geometry(strides, pads, dilations, precision)
     if reads_samples(moments):
         return read(geometry, x, w, moments)
+    if together and not use_fast_backward():
+        run = networks.forward if fast is False else networks.convolve
+        return observe(run(geometry, x, w), moments)
     fast = use_fast_backward() if fast is None else fast
     return observe(_conv(geometry, x, w) if fast else geometry.forward(x, w), moments)
 

@@ -46,8 +46,30 @@ class Geometry(NamedTuple):
         return y[:, :-1] if extra else y
 
     def _products(self, x: Array, w: Array, pads: Any, lhs_dilation: tuple[int, int], stride: tuple[int, int]) -> Array:
-        """Convolution as matrix products; XLA:CPU has no fast double-precision convolution."""
-        kh, kw, ins, outs = w.shape
+        """Convolution as matrix products by kernel row; XLA:CPU has no fast double-precision convolution."""
+        rows = self._taps(x, w, pads, lhs_dilation, stride)
+        flat = w.reshape(w.shape[0], -1, w.shape[3])
+        return functools.reduce(
+            operator.add, (jnp.dot(row, flat[i], precision=self.precision) for i, row in enumerate(rows))
+        )
+
+    def _patches(self, x: Array, w: Array, pads: Any, lhs_dilation: tuple[int, int], stride: tuple[int, int]) -> Array:
+        """Convolution as one matrix product over patches."""
+        rows = self._taps(self._narrow(x), w, pads, lhs_dilation, stride)
+        flat = self._narrow(w.reshape(-1, w.shape[3]))
+        patches = jnp.concatenate(rows, -1)
+        return jnp.dot(patches, flat, precision=self.precision, preferred_element_type=x.dtype)
+
+    def _narrow(self, x: Array) -> Array:
+        """Factors of products over patches in bfloat16 where precision "fast" allows it: patches are mostly traffic."""
+        fast = self.precision in ("default", None) and x.dtype == jnp.float32
+        return x.astype(jnp.bfloat16) if fast else x
+
+    def _taps(
+        self, x: Array, w: Array, pads: Any, lhs_dilation: tuple[int, int], stride: tuple[int, int]
+    ) -> list[Array]:
+        """What each kernel row multiplies: [B,H',W',kw I]."""
+        kh, kw = w.shape[:2]
         (top, bottom), (left, right) = pads
         config = [(0, 0, 0), (top, bottom, lhs_dilation[0] - 1), (left, right, lhs_dilation[1] - 1), (0, 0, 0)]
         x = lax.pad(x, jnp.zeros((), x.dtype), config)
@@ -58,25 +80,26 @@ class Geometry(NamedTuple):
         dh, dw = self.dilation
         taps = [lax.slice_in_dim(x, j * dw, j * dw + spans[1], stride=stride[1], axis=2) for j in range(kw)]
         wide = jnp.concatenate(taps, -1)
-        rows = [lax.slice_in_dim(wide, i * dh, i * dh + spans[0], stride=stride[0], axis=1) for i in range(kh)]
-        flat = w.reshape(kh, kw * ins, outs)
-        return functools.reduce(
-            operator.add, (jnp.dot(row, flat[i], precision=self.precision) for i, row in enumerate(rows))
-        )
+        return [lax.slice_in_dim(wide, i * dh, i * dh + spans[0], stride=stride[0], axis=1) for i in range(kh)]
 
     def is_pointwise(self, kernel: tuple[int, int]) -> bool:
         """Whether the convolution is one matrix product."""
         return kernel == (1, 1) and self.stride == (1, 1) and self.pads == ((0, 0), (0, 0))
 
-    def input_gradient(self, dy: Array, w: Array, size: tuple[int, ...]) -> Array:
-        """dL/dx: dy, spread by the stride, convolved with the flipped, transposed kernel."""
+    def products(self, x: Array, w: Array) -> Array:
+        """`forward` as one matrix product over patches, which batches over kernels."""
+        return self._patches(x, w, self.pads, (1, 1), self.stride)
+
+    def input_gradient(self, dy: Array, w: Array, size: tuple[int, ...], *, products: bool = False) -> Array:
+        """dL/dx: dy, spread by the stride, convolved with the flipped, transposed kernel; see `products`."""
         pads = []
         for axis in range(2):
             reach = (w.shape[axis] - 1) * self.dilation[axis]
             covered = (dy.shape[1 + axis] - 1) * self.stride[axis] + reach + 1 - self.pads[axis][0]
             pads.append((reach - self.pads[axis][0], reach + size[axis] - covered))
         flipped = lax.rev(w, (0, 1)).swapaxes(2, 3)
-        return self._plain(dy, flipped, pads, self.stride, (1, 1))
+        run = self._patches if products else self._plain
+        return run(dy, flipped, pads, self.stride, (1, 1))
 
     def _rows(self, x: Array, dy: Array, kernel: tuple[int, int]) -> tuple[list[Array], Array, bool]:
         """Operands whose products over all positions are the kernel gradient, one kernel row each.
@@ -111,14 +134,19 @@ class Geometry(NamedTuple):
         products = jnp.stack([contract(row.reshape(-1, row.shape[-1]), other, self.precision) for row in rows])
         return _assemble(products, kernel, ins, outs, from_dy)
 
-    def sample_kernel_gradients(self, x: Array, dy: Array, kernel: tuple[int, int]) -> Array:
-        """The summands of dL/dW by sample: [B,H,W,I], [B,H',W',O] -> [B,kh,kw,I,O], at the same cost."""
+    def kernel_gradient_by_samples(self, x: Array, dy: Array, kernel: tuple[int, int]) -> Array:
+        """`kernel_gradient` as a sum over samples, for many networks at once: one long sum each fills no device."""
+        return self.sample_kernel_gradients(self._narrow(x), self._narrow(dy), kernel, dtype=x.dtype).sum(0)
+
+    def sample_kernel_gradients(self, x: Array, dy: Array, kernel: tuple[int, int], *, dtype: Any = None) -> Array:
+        """The summands of dL/dW by sample: [B,H,W,I], [B,H',W',O] -> [B,kh,kw,I,O] of a dtype, at the same cost."""
         batch, ins, outs = x.shape[0], x.shape[-1], dy.shape[-1]
         if self.is_pointwise(kernel):
-            return contract(x.reshape(batch, -1, ins), dy.reshape(batch, -1, outs), self.precision)[:, None, None]
+            factors = x.reshape(batch, -1, ins), dy.reshape(batch, -1, outs)
+            return contract(*factors, self.precision, dtype)[:, None, None]
         rows, other, from_dy = self._rows(x, dy, kernel)
         other = other.reshape(batch, -1, other.shape[-1])
-        products = [contract(row.reshape(batch, -1, row.shape[-1]), other, self.precision) for row in rows]
+        products = [contract(row.reshape(batch, -1, row.shape[-1]), other, self.precision, dtype) for row in rows]
         return _assemble(jnp.stack(products, 1), kernel, ins, outs, from_dy)
 
 

@@ -122,6 +122,7 @@ class CurvaturePass(_FixedPass):
       norm: batch-norm mode.
     """
 
+    forward_mode: ClassVar[bool] = True
     norm: str = "batch"
 
     def statistics(self, space: Any, variables: Variables, arch: PyTree, images: Array, labels: Array) -> PyTree:

@@ -83,6 +83,7 @@ class SingularPass(CustomPass):
     """
 
     requires: ClassVar[tuple[str, ...]] = ("modules",)
+    forward_mode: ClassVar[bool] = True
 
     def images_needed(self, batch_size: int) -> int:
         """One image."""

@@ -31,6 +31,7 @@ class CustomPass(abc.ABC):
     repeats: int = 1
 
     requires: ClassVar[tuple[str, ...]] = ()  # optional methods of a space, see `nasjax.spaces.optional`
+    forward_mode: ClassVar[bool] = False  # whether it takes forward-mode derivatives
 
     def __post_init__(self) -> None:
         """Refuses an unknown initialisation law."""

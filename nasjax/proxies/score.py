@@ -81,7 +81,7 @@ def score(
     key: jax.Array,
     preset: str = "nbsz",
     engine: str = "auto",
-    batching: str = "map",
+    batching: str = "auto",
     chunk: int | None = None,
     devices: Any = None,
     precision: str = "highest",
@@ -100,7 +100,9 @@ def score(
         depend on position, chunk, order, engine or number of devices.
       preset: "nbsz" or "paper", for proxies that name none.
       engine: "auto", "pmap", "shard_map", "jit" or "host".
-      batching: "map" or "vmap" inside a block.
+      batching: how the architectures of a block run: "map", one after another; "vmap", together; "auto", together on an
+        accelerator where the space is fast so (see `nasjax.spaces.optional`), and else one after another. There GraSP
+        and DEXTR, which take forward-mode derivatives, run one after another whatever is asked for.
       chunk: architectures a block and device.
       devices: None for all local ones, a number, or a sequence.
       precision: "highest", or "fast" for the accelerator's reduced-precision products.
@@ -228,7 +230,7 @@ def run_passes(
     *,
     key: jax.Array,
     engine: str = "auto",
-    batching: str = "map",
+    batching: str = "auto",
     chunk: int | None = None,
     devices: Any = None,
     precision: str | None = None,
@@ -298,6 +300,11 @@ _PROGRAMS: dict[Any, parallel.Mapped] = {}
 def _program(space: Any, program_passes: tuple[Pass, ...], *options: Any) -> parallel.Mapped:
     """The compiled program of a set of passes; kept, so that a second population does not retrace."""
     engine, batching, chunk, devices = options
+    together = getattr(space, "together", False) and jax.default_backend() != "cpu"
+    if together and any(getattr(p, "forward_mode", False) for p in program_passes):
+        batching = "map"  # JAX cannot differentiate the rules for vmap by forward mode
+    elif batching == "auto":
+        batching = "vmap" if together else "map"
     held = tuple(devices) if isinstance(devices, (list, tuple)) else devices
     name = (space, program_passes, engine, batching, chunk, held)
     if name not in _PROGRAMS:

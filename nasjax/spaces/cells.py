@@ -105,12 +105,13 @@ def convolve(config: EdgeConfig, op: str, node: Array, weights: dict[str, Array]
             precision=config.precision,
             moments=own(op),
             fast=config.fast,
+            together=True,
         )
     halves = [x if config.stride == 1 else x[:, ::2, ::2]]
     if op == "reduce":
         halves.append(odd_positions(x))
     parts = [
-        nn.conv(half, weights[name], precision=config.precision, moments=own(name), fast=config.fast)
+        nn.conv(half, weights[name], precision=config.precision, moments=own(name), fast=config.fast, together=True)
         for half, name in zip(halves, _names(op), strict=True)
     ]
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)

@@ -52,6 +52,7 @@ class NasBench201(Classifier, OneProgram):
     precision: str = "highest"
 
     forward_over_reverse: ClassVar[bool] = True  # see `nasjax.spaces.optional`
+    together: ClassVar[bool] = True  # likewise
 
     def __post_init__(self) -> None:
         """Checks the sizes."""

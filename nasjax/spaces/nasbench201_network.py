@@ -158,7 +158,7 @@ def forward(
     def conv(x: Array, *path: Any, **kwargs: Any) -> Array:
         pick = lambda tree: functools.reduce(lambda t, k: t[k], path, tree)  # noqa: E731
         own = None if moments is None else pick(moments)
-        return nn.conv(x, pick(weights), precision=options.precision, moments=own, **kwargs)
+        return nn.conv(x, pick(weights), precision=options.precision, moments=own, together=True, **kwargs)
 
     def activation(x: Array, name: str) -> Array:
         if tap is not None:

@@ -4,8 +4,9 @@ A pass names the methods it needs; on a space without them it is refused with th
 ``apply`` can be differentiated by forward mode says so by an attribute ``forward_over_reverse = True``: no function
 with a vjp of its own may then stand inside another one's forward rule. A network of tokens, whose norms are
 no batch norms, says so by ``tokens = True``. Training may leave out paths of a network whose ``apply`` takes
-``drop_path`` and which says so by ``drops_paths = True``; one whose targets are no classes names their kind by
-``targets``, see `nasjax.spaces.transnas_tasks.Task`.
+``drop_path`` and which says so by ``drops_paths = True``. A space whose architectures are scored faster together, by
+``vmap``, than one after another on an accelerator says so by ``together = True``. One whose targets are no classes
+names their kind by ``targets``, see `nasjax.spaces.transnas_tasks.Task`.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ with interrupt.listening(lambda: "farewell", restore=False, **grace) as listener
 def start(root):
     started = []
 
-    def begin(kind, **options):
-        command = [sys.executable, "-c", PROGRAM, str(root / "nasjax" / "cli" / "interrupt.py"), kind]
+    def begin(kind, *, before="", **options):
+        command = [sys.executable, "-c", f"{before}\n{PROGRAM}", str(root / "nasjax" / "cli" / "interrupt.py"), kind]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
         started.append(process)
         assert process.stdout.readline() == "ready\n"
@@ -108,7 +108,7 @@ def test_an_interrupt_that_is_swallowed_ends_the_process_all_the_same(start, kin
 
 
 def test_what_is_ignored_stays_ignored(start):
-    process = start("plain", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    process = start("plain", before="import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)")
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     assert ended(process) == (143, "heard\n", "")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import nasjax
-from nasjax.cli import common, score
+from nasjax.cli import common, plugins, score
 from nasjax.proxies import registry as proxy_registry
 from nasjax.spaces import registry as space_registry
 from nasjax.testing import check_space
@@ -87,7 +87,7 @@ def test_the_command_line_knows_them(space, batches, tmp_path, monkeypatch, root
 
 def test_a_plugin_that_fails_is_named():
     with pytest.raises(InputError, match="--plugins=no_such_module: importing 'no_such_module' failed"):
-        common.load_plugins("no_such_module")
+        plugins.load("no_such_module")
 
 
 @dataclasses.dataclass(frozen=True)

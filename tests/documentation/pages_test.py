@@ -40,7 +40,8 @@ def pages(root):
 
 
 PAGES = ("README", "add_proxy", "add_space", "benchmark", "das", "das_networks", "data", "grasp", "kronecker", "libra",
-         "own_model", "proxies", "pruning", "resume", "score", "search", "spaces", "training", "tutorial")  # fmt: skip
+         "notebooks", "own_model", "proxies", "pruning", "reports", "resume", "score", "search", "spaces", "training",
+         "tutorial")  # fmt: skip
 
 
 def smaller(function, **small):
