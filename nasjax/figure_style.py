@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Theme = Literal["light", "dark"]
+PHONE = 3.5  # inches that a figure has on a phone, at 96 pixels an inch
 
 
 class Palette(NamedTuple):

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from scipy import stats
 
 from nasjax.figure_style import PALETTES as PALETTES
+from nasjax.figure_style import PHONE as PHONE
 from nasjax.figure_style import Palette as Palette
 from nasjax.figure_style import Theme as Theme
 from nasjax.figure_style import style
@@ -125,7 +126,9 @@ def rank_figure(
     return rank_grid([panel], target=target, top=top, theme=theme)
 
 
-def scatter_grid(panels: Sequence[Panel], *, target: str, top: float = 0.1, theme: Theme = "light") -> Figure:
+def scatter_grid(
+    panels: Sequence[Panel], *, target: str, top: float = 0.1, theme: Theme = "light", narrow: bool = False
+) -> Figure:
     """Draws ``scatter_figure`` for several proxies on one sheet.
 
     Args:
@@ -133,18 +136,21 @@ def scatter_grid(panels: Sequence[Panel], *, target: str, top: float = 0.1, them
       target: name of the accuracy.
       top: which fraction, best by accuracy, is highlighted.
       theme: colours.
+      narrow: for a phone, `nasjax.figure_style.PHONE` inches wide.
 
     Returns:
       The figure.
     """
-    figure, axes = _sheet(len(panels), theme)
+    figure, axes = _sheet(len(panels), theme, narrow)
     for axis, panel in zip(axes, panels, strict=True):
-        _scatter(axis, panel, top, PALETTES[theme])
+        _scatter(axis, panel, top, PALETTES[theme], narrow)
     _label(figure, "score (higher is better)", readable(target), theme)
     return figure
 
 
-def rank_grid(panels: Sequence[Panel], *, target: str, top: float = 0.1, theme: Theme = "light") -> Figure:
+def rank_grid(
+    panels: Sequence[Panel], *, target: str, top: float = 0.1, theme: Theme = "light", narrow: bool = False
+) -> Figure:
     """Draws ``rank_figure`` for several proxies on one sheet.
 
     Args:
@@ -152,13 +158,14 @@ def rank_grid(panels: Sequence[Panel], *, target: str, top: float = 0.1, theme: 
       target: name of the accuracy.
       top: fraction of architectures that makes the marked corner.
       theme: colours.
+      narrow: for a phone, `nasjax.figure_style.PHONE` inches wide.
 
     Returns:
       The figure.
     """
-    figure, axes = _sheet(len(panels), theme)
+    figure, axes = _sheet(len(panels), theme, narrow)
     for axis, panel in zip(axes, panels, strict=True):
-        _ranks(axis, panel, top, PALETTES[theme])
+        _ranks(axis, panel, top, PALETTES[theme], narrow)
     _label(figure, "rank by score (1 is best)", f"rank by {readable(target)}", theme)
     return figure
 
@@ -287,17 +294,20 @@ def readable(target: str) -> str:
     return READABLE.get(target, target.replace("_", " "))
 
 
-def _sheet(count: int, theme: Theme) -> tuple[Figure, list[Axes]]:
-    """A sheet of ``count`` equal panels, three in a row."""
-    columns = 3 if count > 4 else min(count, 2) or 1
+def _sheet(count: int, theme: Theme, narrow: bool) -> tuple[Figure, list[Axes]]:
+    """A sheet of ``count`` equal panels, three in a row; two on a phone."""
+    columns = 3 if count > 4 and not narrow else min(count, 2) or 1
     rows = -(-count // columns)
     width, height = (6.4, 4.8) if count == 1 else (3.55 * columns, 3.1 * rows + 0.3)
+    if narrow:
+        width, height = PHONE, (PHONE if count == 1 else 1.75 * rows) + 0.6
     figure = Figure(figsize=(width, height))
     figure.set_facecolor(PALETTES[theme].paper)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     # Margins in inches: a layout engine would draw every sheet several times over.
     figure.subplots_adjust(
-        left=0.85 / width, right=1 - 0.18 / width, bottom=0.72 / height, top=1 - 0.36 / height, wspace=0.2, hspace=0.28
+        left=(0.65 if narrow else 0.85) / width, right=1 - (0.1 if narrow else 0.18) / width, bottom=0.72 / height,
+        top=1 - 0.36 / height, wspace=0.32 if narrow else 0.2, hspace=0.55 if narrow else 0.28,
     )
     for axis in axes[count:]:
         axis.remove()
@@ -313,8 +323,11 @@ def _label(figure: Figure, x: str, y: str, theme: Theme) -> None:
     figure.text(0.2 / width, 0.5, y, color=ink, fontsize=10.5, rotation=90, ha="center", va="center")
 
 
-def _heading(axis: Axes, panel: Panel, palette: Palette) -> None:
-    axis.set_title(panel.proxy, loc="left", fontsize=11.5, fontweight="bold", color=palette.ink)
+def _heading(axis: Axes, panel: Panel, palette: Palette, narrow: bool) -> None:
+    axis.set_title(panel.proxy, loc="left", fontsize=9.5 if narrow else 11.5, fontweight="bold", color=palette.ink)
+    if narrow:
+        axis.set_title(f"ρ {number(panel.rho)}", loc="right", fontsize=8.6, color=palette.muted)
+        return
     low, high = panel.interval
     text = f"ρ {number(panel.rho)} [{number(low)}, {number(high)}]   τ {number(panel.tau)}"
     axis.set_title(text, loc="right", fontsize=8.6, color=palette.muted)
@@ -333,8 +346,8 @@ def _best(values: np.ndarray, top: float) -> np.ndarray:
     return mask
 
 
-def _scatter(axis: Axes, panel: Panel, top: float, palette: Palette) -> None:
-    _heading(axis, panel, palette)
+def _scatter(axis: Axes, panel: Panel, top: float, palette: Palette, narrow: bool) -> None:
+    _heading(axis, panel, palette, narrow)
     x, y = panel.scores, panel.accuracies
     if not x.size:
         return
@@ -357,11 +370,12 @@ def _scatter(axis: Axes, panel: Panel, top: float, palette: Palette) -> None:
         axis.set_ylim(edge - 0.12 * (y.max() - edge), y.max() + 0.05 * (y.max() - edge))
     axis.locator_params(axis="y", nbins=5)
     if axis.get_xscale() == "linear":
-        axis.locator_params(axis="x", nbins=5)
+        axis.locator_params(axis="x", nbins=3 if narrow else 5)
+        axis.ticklabel_format(axis="x", scilimits=(-3, 4))
 
 
-def _ranks(axis: Axes, panel: Panel, top: float, palette: Palette) -> None:
-    _heading(axis, panel, palette)
+def _ranks(axis: Axes, panel: Panel, top: float, palette: Palette, narrow: bool) -> None:
+    _heading(axis, panel, palette, narrow)
     count = panel.scores.size
     if not count:
         return
@@ -375,6 +389,6 @@ def _ranks(axis: Axes, panel: Panel, top: float, palette: Palette) -> None:
     axis.scatter(x[both], y[both], color=palette.accents[1], linewidths=0, s=dots["s"], alpha=0.85)
     axis.set_xlim(count + 0.5, 0.5)  # the best at the upper right, as in the scatter plots
     axis.set_ylim(count + 0.5, 0.5)
-    ticks = sorted({1, *(int(v) for v in np.linspace(0, count, 5)[1:])})
+    ticks = sorted({1, *(int(v) for v in np.linspace(0, count, 3 if narrow else 5)[1:])})
     axis.set_xticks(ticks)
     axis.set_yticks(ticks)

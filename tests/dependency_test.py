@@ -36,6 +36,7 @@ LAYERS = {
     "figures": 1,
     "figure_style": 0,
     "graph_layout": 1,
+    "environment": 1,
     "correlation": 6,
     "notebook": 6,
     "cli": 7,

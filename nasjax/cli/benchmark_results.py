@@ -14,10 +14,13 @@ from rich.table import Table as RichTable
 
 from nasjax import benchmark, records, report
 from nasjax.benchmark import reader
+from nasjax.benchmark.early_stop import OFFLINE
 from nasjax.benchmark.figures import curves_figure, stability_figure
-from nasjax.cli import report_parts
+from nasjax.cli import common, report_parts
 from nasjax.figures import number
+from nasjax.report import charts
 
+MOST_CURVES = 150  # of one chart
 _LEAST = 3  # architectures that have ranks to compare
 
 
@@ -119,24 +122,28 @@ def write(
     sections = [report.Section("Tasks", [_task_table(found)]), *_ranking(table)]
     if settled:
         sections.append(report.Section("When the ranking is settled", [
-            "Spearman's correlation between the ranking after an epoch and after the last one. Circles: the first epoch"
-            " with .90 (the offline rule). Squares: where the ranking has changed little twice running (the online"
-            " rule, which knows nothing of later epochs).",
-            report.Picture("rank_stability", "Rank correlation of each epoch with the last one",
-                           "Validation accuracy, mean over the seeds of an architecture.",
-                           lambda theme: stability_figure(settled, theme=theme)),
+            "Spearman's correlation between the ranking after an epoch and after the last one. Rings: the first epoch"
+            f" with {number(OFFLINE)} or more, the dotted line (the offline rule), and where the ranking has changed"
+            " little twice running (the online rule, which knows nothing of later epochs).",
+            _stability(settled),
         ]))  # fmt: skip
     for task, values in drawn.items():
-        sections.append(report.Section(task, [_picture(task, values)]))
+        sections.append(report.Section(f"Learning curves of {task}", [_curves(table, task, values)]))
     packages = about["runs"][-1].get("packages", {}) if about.get("runs") else {}
+    hashes = {"SHA-256 of the table": about["sha256"], "SHA-256 of the results": about["results_sha256"]}
+    if repeat is not None:
+        repeat = repeat._replace(facts={**{f"{k} of the trainings": str(v) for k, v in packages.items()
+                                           if repeat.facts.get(k, v) != str(v)}, **repeat.facts, **hashes})  # fmt: skip
     report.write_report(
         files[0], title="Benchmark", sections=sections,
-        summary=f"{about['architectures']:,} architectures of {about['space']}, {about['epochs']} epochs.",
+        summary=_summary(about, found),
         facts={
-            "Table": path.name, "SHA-256": about["sha256"], "SHA-256 of the results": about["results_sha256"],
-            "Rows": f"{about['rows']:,}", **{name: str(version) for name, version in packages.items()},
+            "Space": about["space"], "Architectures": f"{about['architectures']:,}", "Epochs": str(about["epochs"]),
+            "Tasks": ", ".join(found), "Table": path.name, "Rows": f"{about['rows']:,}",
+            "Training time": common.duration(sum(f["seconds"] for f in found.values())),
+            **({} if repeat is not None else hashes),
         },
-        networks=report.drawings(_space(about), _ordered(table)["arch"]), repeat=repeat,
+        networks=report_parts.drawings(_space(about), list(_ordered(table)["arch"])), repeat=repeat,
     )  # fmt: skip
     return files
 
@@ -152,10 +159,12 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
 def _ranking(table: pd.DataFrame) -> list[report.Section]:
     """All architectures as a table and as points; and how the tasks agree."""
     wide, names = _ordered(table), reader.tasks(table)
-    final = [f"{task}_{part}" for task in names for part in ("valid", "test") if f"{task}_{part}" in wide]
-    columns = {name: wide[name].to_numpy(float) for name in ("params", "flops", *final)}
+    labels = {"params": "parameters", "flops": "multiply-adds"}
+    labels |= {f"{task}_{part}": f"{task} {word} accuracy, %" for task in names
+               for part, word in (("valid", "validation"), ("test", "test"))}  # fmt: skip
+    columns = {label: wide[name].to_numpy(float) for name, label in labels.items() if name in wide}
     columns = {name: values for name, values in columns.items() if np.isfinite(values).any()}
-    y = f"{names[0]}_valid"
+    y = labels[f"{names[0]}_valid"]
     if not len(wide) or y not in columns:
         return []
     archs = list(wide["arch"])
@@ -164,11 +173,11 @@ def _ranking(table: pd.DataFrame) -> list[report.Section]:
         " is drawn under the pointer.",
         report_parts.ranked(archs, columns, range(len(archs))),
     ]
-    if "params" in columns:
-        body.append(report_parts.scatter("accuracies", archs, columns, x="params", y=y,
+    if "parameters" in columns:
+        body.append(report_parts.scatter("accuracies", archs, columns, x="parameters", y=y,
                                          best=report_parts.best(columns[y]),
-                                         caption=f"The best tenth by {y} in the second colour."))  # fmt: skip
-    matrix = report_parts.agreement(columns)
+                                         caption=f"The best tenth by {y.removesuffix(', %')} in orange."))  # fmt: skip
+    matrix = report_parts.agreement({label.removesuffix(" accuracy, %"): v for label, v in columns.items()})
     return [report.Section("Architectures", body if matrix is None else [*body, matrix])]
 
 
@@ -177,11 +186,42 @@ def _space(about: dict[str, Any]) -> Any:
     return report_parts.made(about["space"], next(iter(options.values()), {}))
 
 
-def _picture(task: str, values: np.ndarray) -> report.Picture:
-    return report.Picture(
-        f"curves_{task}", f"Validation accuracy on {task} over the epochs, an architecture a line",
-        "An architecture a line; the best one after the last epoch in the second colour.",
-        lambda theme: curves_figure(values, task=task, theme=theme),
+def _summary(about: dict[str, Any], found: dict[str, dict[str, Any]]) -> str:
+    text = f"{about['architectures']:,} architectures of {about['space']}, trained for {about['epochs']} epochs."
+    best = [f"{_percent(f['best'])} % on {task}" for task, f in found.items() if f["best"] is not None]
+    return f"{text} Best validation accuracy: {', '.join(best)}." if best else text
+
+
+def _stability(settled: dict[str, np.ndarray]) -> report.Chart:
+    series, marks = {}, []
+    for task, values in settled.items():
+        series[task] = np.asarray(benchmark.rank_stability(values)["spearman"], float)
+        rules = {"offline": benchmark.offline_epoch(values), "online": benchmark.online_epoch(values)}
+        marks += [(stop, float(series[task][stop - 1]), f"{task}, {rule} rule")
+                  for rule, stop in rules.items() if stop is not None]  # fmt: skip
+    longest = max(len(values) for values in series.values())
+    padded = {task: np.pad(v, (0, longest - len(v)), constant_values=np.nan) for task, v in series.items()}
+    return charts.curves(
+        "rank_stability", np.arange(1, longest + 1), padded, whole=True, level=OFFLINE, marks=marks,
+        labels=("epoch", "Spearman correlation with the last epoch"),
+        alt="Rank correlation of each epoch with the last one",
+        draw=lambda theme: stability_figure(settled, theme=theme),
+        caption="Validation accuracy, mean over the seeds of an architecture. Pointing at a ring tells its rule.",
+    )  # fmt: skip
+
+
+def _curves(table: pd.DataFrame, task: str, values: np.ndarray) -> report.Chart:
+    """Validation accuracy over the epochs, a line an architecture: the last ones of those that are drawn the best."""
+    archs = benchmark.curves(table, task)[0]
+    order = np.argsort(np.where(np.isfinite(values[:, -1]), values[:, -1], -np.inf), kind="stable")[-MOST_CURVES:]
+    text = "An architecture a line, named under the pointer; the best one after the last epoch in orange."
+    if len(order) < len(values):
+        text += f" The best {len(order)} of {len(values):,} are shown."
+    return charts.curves(
+        f"curves_{task}", np.arange(1, values.shape[1] + 1), {archs[i]: values[i] for i in order},
+        labels=("epoch", f"{task}: validation accuracy, %"), faint=len(order) - 1, whole=True, caption=text,
+        alt=f"Validation accuracy on {task} over the epochs, an architecture a line",
+        draw=lambda theme: curves_figure(values, task=task, theme=theme),
     )  # fmt: skip
 
 

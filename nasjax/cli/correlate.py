@@ -16,6 +16,7 @@ import dataclasses
 import json
 import math
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table as RichTable
@@ -25,7 +26,7 @@ from nasjax.cli import accuracies, common, report_parts
 from nasjax.cli import repeat as repeating
 from nasjax.cli.options import option
 from nasjax.correlation import Correlations
-from nasjax.figures import Panel, correlation_figure, number, rank_grid, readable, scatter_grid
+from nasjax.figures import Panel, number, rank_grid, readable, scatter_grid
 
 FLAGS = "correlate.flags"
 LOCK = ".lock-correlate"  # of its own: scores may be read beside a run that makes more
@@ -89,7 +90,7 @@ def main(config: CorrelateConfig) -> None:
         files = write_results(
             workdir, found, source=config.scores or str(workdir / correlation.SCORES_FILE), table=config.table,
             flags=config.run_flags, space=space_for(workdir, config),
-            repeat=repeating.repeat(config, workdir, file=FLAGS, devices=False),
+            repeat=repeating.repeat(config, workdir, file=FLAGS, devices=False, earlier=_scored(workdir, config)),
         )  # fmt: skip
     console.print(f"Report: {files[0]}", soft_wrap=True)
 
@@ -124,8 +125,8 @@ def write_results(
         file.write(f"# Repeats this run: {common.program()} --flagfile={files[3]}\n{flags}")
     facts = {
         "Architectures scored": f"{found.scored:,}",
-        "of known accuracy": f"{len(found.joined):,}",
-        "missing in the table": f"{found.missing:,}",
+        "Of known accuracy": f"{len(found.joined):,}",
+        "Missing in the table": f"{found.missing:,}",
         "Table": table,
         "Scores": source,
     }
@@ -135,9 +136,14 @@ def write_results(
             _overall_section(found), *_explored(found), *(_target_section(found, t) for t in found.targets),
             _best_section(found),
         ],
-        networks=report.drawings(space, _ordered(found)["arch"]), repeat=repeat,
+        networks=report_parts.drawings(space, list(_ordered(found)["arch"])), repeat=repeat,
     )  # fmt: skip
     return files
+
+
+def _scored(workdir: pathlib.Path, config: CorrelateConfig) -> Sequence[tuple[str, str, str]]:
+    """What made the scores, where it ran in the same directory."""
+    return [] if config.scores else repeating.earlier(workdir, "This command made the scores:")
 
 
 def space_for(workdir: pathlib.Path, config: CorrelateConfig) -> Any:
@@ -201,16 +207,14 @@ def _result(found: Correlations, source: str, table: str) -> dict[str, Any]:
 
 
 def _overall_section(found: Correlations) -> report.Section:
-    body: list[str | report.Table | report.Picture] = [
-        "Spearman's rank correlation says how alike two rankings are: 1 the same, 0 unrelated, -1 reversed.",
-        report.Picture(
-            "correlations",
-            "Spearman correlation of each proxy with each accuracy: "
-            + "; ".join(f"{r.proxy} {number(r.spearman)} with {readable(r.target)}" for r in found.table.itertuples()),
-            "Spearman correlation of every proxy; the lines are 95 % bootstrap intervals over architectures.",
-            lambda theme: correlation_figure(found.table, theme=theme),
+    body: list[str | report.Chart] = [
+        "Spearman's rank correlation says how alike two rankings are: 1 the same, 0 unrelated,"
+        " \N{MINUS SIGN}1 reversed.",
+        report_parts.correlations(
+            "correlations", found.table,
+            caption="Spearman correlation of every proxy; the lines are 95 % bootstrap intervals over architectures.",
         ),
-    ]
+    ]  # fmt: skip
     bad = {proxy: count for proxy, count in found.invalid.items() if count}
     if bad:
         listed = ", ".join(f"{proxy} {count:,}" for proxy, count in bad.items())
@@ -235,14 +239,16 @@ def _target_section(found: Correlations, target: str) -> report.Section:
         f" among the best {share} by score. Regret: how far the best-scored architecture lies below the best one.",
         report.Picture(
             f"scatter_{target}", f"{readable(target)} over the score of each proxy, an architecture a point",
-            f"An architecture a point; the best {share} by accuracy in the second colour. Architectures far below the"
-            " others are counted on the lower edge.",
+            f"An architecture a point; the best {share} by accuracy in orange. Architectures far below the others are"
+            " counted on the lower edge.",
             lambda theme: scatter_grid(panels, target=target, top=found.top, theme=theme),
+            lambda theme: scatter_grid(panels, target=target, top=found.top, theme=theme, narrow=True),
         ),
         report.Picture(
             f"ranks_{target}", f"Rank by {readable(target)} over rank by score, for each proxy",
             f"Rank against rank; a perfect proxy follows the dotted line. The corner holds the best {share} by both.",
             lambda theme: rank_grid(panels, target=target, top=found.top, theme=theme),
+            lambda theme: rank_grid(panels, target=target, top=found.top, theme=theme, narrow=True),
         ),
     ])  # fmt: skip
 
@@ -255,19 +261,24 @@ def _ordered(found: Correlations) -> Any:
 def _columns(found: Correlations) -> dict[str, Any]:
     """Proxies, best first, and accuracies of ``_ordered``."""
     frame = _ordered(found)
-    return {readable(name) if name in found.targets else name: frame[name].to_numpy(float)
-            for name in (*found.proxies, *found.targets)}  # fmt: skip
+    return {_named(found, name): frame[name].to_numpy(float) for name in (*found.proxies, *found.targets)}
+
+
+def _named(found: Correlations, name: str) -> str:
+    """A proxy as it is called, an accuracy in words and with its unit."""
+    return report_parts.percent(readable(name), found.joined[name]) if name in found.targets else name
 
 
 def _explored(found: Correlations) -> list[report.Section]:
-    columns, target, share = _columns(found), readable(found.targets[0]), f"{found.top:.0%}"
+    columns, target, share = _columns(found), _named(found, found.targets[0]), f"{found.top:.0%}"
     chart = report_parts.scatter(
         "explore", list(_ordered(found)["arch"]), columns, x=found.proxies[0], y=target,
         best=report_parts.best(columns[target], share=found.top),
-        caption=f"The best {share} by {target} in the second colour.",
+        caption=f"The best {share} by {readable(found.targets[0])} in orange.",
     )  # fmt: skip
     sections = [report.Section("Scores and accuracies", [chart])]
-    matrix = report_parts.agreement(columns)
+    short = {name.removesuffix(", %").removesuffix(" test accuracy"): values for name, values in columns.items()}
+    matrix = report_parts.agreement(short)
     return sections if matrix is None else [*sections, report.Section("How the scores agree", [matrix])]
 
 

@@ -172,19 +172,23 @@ def _write(workdir: pathlib.Path, fields: Mapping[str, Field], config: ERFFlags)
         np.savez_compressed(workdir / "erf.npz", **maps)
     except OSError as error:
         raise InputError(f"Cannot write in {workdir}: {error.strerror}. Name a directory that you may write.") from None
-    text = f"Pixels with more than {100 * AREA_SHARE:.0f} % of the peak; radii hold 50 and 90 % of the sum."
+    text = (f"Share of the peak, on a logarithmic scale. The area counts pixels with more than {100 * AREA_SHARE:.0f} %"
+            " of the peak; the circles, and the radii, hold 50 and 90 % of the sum.")  # fmt: skip
+    widest = max(rows, key=lambda row: row[3])
+    summary = f"Widest is {widest[0]}: half of what reaches the centre comes from within {widest[3]:.1f} pixels."
     cells = [[n, str(area), f"{100 * share:.1f} %", f"{r50:.2f}", f"{r90:.2f}"] for n, area, share, r50, r90, _ in rows]
     titles = ("network", "area, px", "of image", "radius 50 %, px", "radius 90 %, px")
-    picture = report.Picture("erf", "heat maps of receptive fields", text, functools.partial(_figure, fields))
+    picture = report.Picture("erf", "heat maps of receptive fields", text, functools.partial(_figure, fields),
+                             functools.partial(_figure, fields, narrow=True))  # fmt: skip
     body: list[Any] = [report.Table(titles, cells), picture]
-    return report.write_report(workdir / "report.html", title="Effective receptive fields", summary=text,
-                               facts={"images": config.data, "averaged": str(rows[0][-1])},
+    return report.write_report(workdir / "report.html", title="Effective receptive fields",
+                               summary=summary, facts={"Images": config.data, "Averaged over": f"{rows[0][-1]} images"},
                                sections=[report.Section("Fields", body)],
                                repeat=repeat.repeat(config, workdir))  # fmt: skip
 
 
-def _figure(fields: Mapping[str, Field], theme: Any) -> Any:
-    return field_figure(fields, theme=theme)
+def _figure(fields: Mapping[str, Field], theme: Any, narrow: bool = False) -> Any:
+    return field_figure(fields, theme=theme, narrow=narrow)
 
 
 if __name__ == "__main__":

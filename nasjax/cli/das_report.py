@@ -14,7 +14,11 @@ from rich.console import Console
 
 from nasjax import records, report
 from nasjax.cli import common
+from nasjax.das.ops import OPERATIONS
+from nasjax.report import charts
 
+# Of magnitudes; zoom is a factor, shears are slopes.
+_UNITS = {"rotate": " degrees", "translate_x": " of the width", "translate_y": " of the height"}
 GENOTYPE, JSON, REPORT, CSV = "genotype.json", "result.json", "report.html", "search.csv"
 
 
@@ -70,9 +74,27 @@ def write(
         "Search time": common.duration(first.seconds),
     }
     return report.write_report(
-        workdir / REPORT, title="Images into videos", summary=f"The search chose {first.genotype}.", facts=shown,
+        workdir / REPORT, title="Images into videos", summary=_chosen(first), facts=shown,
         sections=_sections(found, images), repeat=repeat,
     )  # fmt: skip
+
+
+def _chosen(result: Any) -> str:
+    genes = [f"{_named(gene.op)} from {_source(gene.source, result.cell)} to node {gene.node}"
+             for gene in result.genotype.genes]  # fmt: skip
+    return f"The search chose {', '.join(genes[:4])}{f' and {len(genes) - 4} more' if len(genes) > 4 else ''}."
+
+
+def _named(op: str) -> str:
+    return op.replace("_", " ")
+
+
+def _magnitude(gene: Any) -> str:
+    """A magnitude with its unit."""
+    if OPERATIONS[gene.op].rule == "none":
+        return "–"
+    text = f"{gene.magnitude:.3g}".replace("-", "\N{MINUS SIGN}")
+    return f"{text}{_UNITS.get(gene.op, '')}"
 
 
 def _sections(found: Sequence[Any], images: np.ndarray) -> list[report.Section]:
@@ -85,17 +107,13 @@ def _sections(found: Sequence[Any], images: np.ndarray) -> list[report.Section]:
         videos = videos * np.asarray(cell.std) + np.asarray(cell.mean)
     frames = picture("frames", "Frames of the chosen cell, an image a row", "What the network sees: each row is one"
                      " image turned into a video by the chosen cell. Level 0 is the image as it was.",
-                     lambda theme: figures.frames_figure(videos, cell.levels, theme=theme))  # fmt: skip
+                     lambda theme: figures.frames_figure(videos, cell.levels, theme=theme),
+                     lambda theme: figures.frames_figure(videos, cell.levels, theme=theme, narrow=True))  # fmt: skip
     alphas = picture("alphas", "Weight of every operation on every edge", "Softmax of alpha over the epochs. A ring"
                      " marks the operation that was chosen; edges without one were dropped.",
-                     lambda theme: figures.alpha_figure(first, theme=theme))  # fmt: skip
-    entropy = picture("entropy", "Entropy of every edge", "Entropy of the operations of each edge, as a share of that"
-                      " of the uniform law; the strong line is the mean.",
-                      lambda theme: figures.entropy_figure(first, theme=theme))  # fmt: skip
-    course = picture("course", "Loss over the epochs", "Loss while training. Behind the dashed line operations are"
-                     " chosen one by one, with fine-tuning in between.",
-                     lambda theme: figures.course_figure(first, theme=theme))  # fmt: skip
-    genes = [[f"{gene.node}", _source(gene.source, cell), gene.op.replace("_", " "), f"{gene.magnitude:.3g}"]
+                     lambda theme: figures.alpha_figure(first, theme=theme),
+                     lambda theme: figures.alpha_figure(first, theme=theme, narrow=True))  # fmt: skip
+    genes = [[f"{gene.node}", _source(gene.source, cell), _named(gene.op), _magnitude(gene)]
              for gene in first.genotype.genes]  # fmt: skip
     chosen = report.Table(("to node", "from", "operation", "magnitude"), genes, "The chosen cell", 3)
     sections = [report.Section("The frames", [frames]), report.Section("The cell", [chosen, alphas])]
@@ -107,7 +125,32 @@ def _sections(found: Sequence[Any], images: np.ndarray) -> list[report.Section]:
     if len(found) > 1:
         rows = [[str(i), str(result.genotype)] for i, result in enumerate(found)]
         sections.append(report.Section("All seeds", [report.Table(("seed", "genotype"), rows, "", 2)]))
-    return [*sections, report.Section("The course of the search", [course, entropy])]
+    return [*sections, report.Section("The course of the search", _course(first))]
+
+
+def _course(first: Any) -> list[report.Chart]:
+    """Loss and entropy over the epochs."""
+    from nasjax.das import figures
+
+    edges = {f"{_source(source, first.cell)} to node {node}": first.entropy[:, i]
+             for i, (node, source) in enumerate(first.cell.edges)}  # fmt: skip
+    loss = charts.curves(
+        "course", [row["epoch"] + 1 for row in first.history],
+        {label: [row[name] for row in first.history]
+         for name, label in (("train_loss", "images of the weights"), ("valid_loss", "images of alpha"))},
+        labels=("epoch", "loss"), since=first.config.epochs if first.events else None, whole=True, height=340,
+        alt="Loss over the epochs", caption="Loss while training. Behind the dashed line operations are chosen one by"
+        " one, with fine-tuning in between.", draw=lambda theme: figures.course_figure(first, theme=theme),
+    )  # fmt: skip
+    entropy = charts.curves(
+        "entropy", np.arange(len(first.entropy)), edges | {"mean of the edges": first.entropy.mean(1)},
+        labels=("epoch", "entropy, share of the largest"), faint=len(edges), whole=True, height=340,
+        alt="Entropy of every edge over the epochs",
+        caption="Entropy of the operations of each edge, as a share of that of the uniform law; the strong line is the"
+        " mean.",
+        draw=lambda theme: figures.entropy_figure(first, theme=theme),
+    )  # fmt: skip
+    return [loss, entropy]
 
 
 def _source(source: int, cell: Any) -> str:
@@ -119,7 +162,7 @@ def _event(event: Any, cell: Any) -> list[str]:
     if event.edge >= 0:
         node, source = cell.edges[event.edge]
         subject = f"{_source(source, cell)} to node {node}"
-        decision, own = cell.names[event.chosen].replace("_", " "), event.accuracy[event.chosen]
+        decision, own = _named(cell.names[event.chosen]), event.accuracy[event.chosen]
     else:
         subject, own = f"edges of node {event.node}", max(tried)
         decision = f"drops that from {_source(cell.edges[event.chosen][1], cell)}"

@@ -24,7 +24,10 @@ from nasjax.das.segmentation import SegmentationConfig, Segmented, predict
 from nasjax.das.train_figures import curves_figure, overlay_figure
 from nasjax.das.variants import VARIANTS
 from nasjax.das.videos import VideoMaker
+from nasjax.report import charts
 from nasjax.types import InputError, Variables
+
+_NAMED = {"accuracy": "accuracy", "miou": "mean IoU"}
 
 
 class Examples(NamedTuple):
@@ -106,14 +109,33 @@ def write(
         table.writerows({name: repr(value) for name, value in row.items()} for row in history)
     with records.replaced(workdir / "result.json") as file:
         file.write(json.dumps({**facts, "seconds": round(seconds, 3), "history": history}, indent=1) + "\n")
-    curves = report.Picture("curves", "loss and test measure by epoch", "Training loss, and the test measure.",
-                            functools.partial(_curves, {config.variant: history}, measure(result)))  # fmt: skip
-    sections = [report.Section("Training", [curves])]
+    sections = [report.Section("Training", _charts(config.variant, history, measure(result)))]
     if isinstance(result, Examples):
         sections.append(_pixels(result))
-    title, text = f"{config.variant}: {config.task}", VARIANTS[config.variant] + "."
-    return report.write_report(workdir / "report.html", title=title, summary=text, facts=_lines(facts),
-                               sections=sections, repeat=repeat)  # fmt: skip
+    text = VARIANTS[config.variant]
+    named = {name.replace("miou", "mean IoU").replace("train loss", "training loss"): value
+             for name, value in _lines(facts).items()}  # fmt: skip
+    shown = {name[:1].upper() + name[1:]: value for name, value in named.items()}
+    return report.write_report(
+        workdir / "report.html", title=f"{config.task.capitalize()} with {config.variant}",
+        summary=f"{text[:1].upper()}{text[1:]}.", facts=shown | {"Time": common.duration(seconds)}, sections=sections,
+        repeat=repeat,
+    )  # fmt: skip
+
+
+def _charts(variant: str, history: Sequence[Mapping[str, float]], name: str) -> list[report.Chart]:
+    """Training loss and test measure over the epochs."""
+    drawn = []
+    columns = (("train_loss", "training loss", 1.0), (f"test_{name}", f"test {_NAMED[name]}, %", 100.0))
+    for column, label, scale in columns:
+        values = [scale * row.get(column, float("nan")) for row in history]
+        drawn.append(charts.curves(
+            "curves" if column == "train_loss" else f"curves_{name}", [row["epoch"] for row in history],
+            {variant: values}, labels=("epoch", label), whole=True, height=340, alt=f"{label} by epoch",
+            caption=f"{label.removesuffix(', %').capitalize().replace('iou', 'IoU')} after each epoch.",
+            draw=functools.partial(_curves, {variant: history}, name),
+        ))  # fmt: skip
+    return drawn
 
 
 def save_variables(workdir: pathlib.Path, variables: Variables) -> None:
@@ -215,7 +237,8 @@ def _pixels(result: Examples) -> report.Section:
     ]
     draw = functools.partial(_masks, result)
     caption = "Images of the test split; ignored pixels show the image."
-    picture = report.Picture("masks", "images, masks and predictions", caption, draw)
+    picture = report.Picture("masks", "images, masks and predictions", caption, draw,
+                             functools.partial(_masks, result, narrow=True))  # fmt: skip
     return report.Section("Classes", [report.Table(("class", "IoU, %"), rows), picture])
 
 
@@ -237,9 +260,9 @@ def _curves(histories: Mapping[str, Any], name: str, theme: Any) -> Any:
     return curves_figure(histories, measure=name, theme=theme)
 
 
-def _masks(result: Examples, theme: Any) -> Any:
+def _masks(result: Examples, theme: Any, narrow: bool = False) -> Any:
     return overlay_figure(result.images, result.truth, result.predicted, class_names=result.class_names,
-                          num_classes=len(result.trained.class_iou), theme=theme)  # fmt: skip
+                          num_classes=len(result.trained.class_iou), theme=theme, narrow=narrow)  # fmt: skip
 
 
 def _lines(facts: Mapping[str, Any]) -> dict[str, str]:

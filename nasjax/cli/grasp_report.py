@@ -61,7 +61,7 @@ def write_evaluation(
               "trained_on": config.num_train, "splits": len(found), "groups": data.grouped_by,
               "predictor": made.describe(), "metrics": means}  # fmt: skip
     _write(workdir, config, result, {"predictions.csv": predictions.sort_values("score", ascending=False)})
-    table = [[name, _mean(v, name), _deviation(v, name)] for name, v in means.items() if name != "number"]
+    shown = _scatter(data, first, truth, column)
     tau = f"{_mean(means['kendall'], 'kendall')} ± {_deviation(means['kendall'], 'kendall')}"
     file = report.write_report(
         workdir / "report.html", title="How well does the predictor rank?",
@@ -71,16 +71,14 @@ def write_evaluation(
         sections=[report.Section("Ranking of unseen architectures", [
             f"Target: {readable(column)}. No function of the test set is in the training set: groups by"
             f" {data.grouped_by}, one architecture each.",
-            _scatter(data, first, truth, column),
-            report.Table(("Metric", "Mean", "Deviation"), table),
-            "At k, the k best by score are looked at: precision is their share among the k best by truth, best the best"
-            " truth of them, regret what it lacks to the best of all, and N the rank of that one by truth.",
+            shown,
+            *_metrics(means),
         ]), report.Section("The best by prediction", [
             "Architectures of the first split that the predictor has not seen. A click on a heading sorts.",
             report_parts.ranked(predictions["arch"].tolist(), _columns(first, truth, column),
                                 np.argsort(-first.prediction.score, kind="stable").tolist()),
         ])],
-        networks=_networks(data.space, predictions["arch"].tolist(), first.prediction.score),
+        networks=_networks(data.space, predictions["arch"].tolist(), first.prediction.score, shown),
         repeat=repeat.repeat(config, workdir),
     )  # fmt: skip
     console = common.stdout()
@@ -111,7 +109,7 @@ def write_transfer(
               "splits": found.taus.shape[2], "groups": data.grouped_by, "predictor": made.describe(),
               "transfer": table.to_dict("records")}  # fmt: skip
     _write(workdir, config, result, {"transfer.csv": table})
-    cells = [[r.source, r.target, number(r.kendall, digits=3), number(r.deviation, digits=3),
+    cells = [[_short(r.source), _short(r.target), number(r.kendall, digits=3), number(r.deviation, digits=3),
               number(r.ceiling, digits=3) if r.source != r.target else ""] for r in table.itertuples()]  # fmt: skip
     labels = f"and {found.finetune} labels of the target" if found.finetune else "without a label of the target"
     file = report.write_report(
@@ -164,18 +162,21 @@ def write_ranking(
         "Higher is better. A click on a heading sorts; an architecture is drawn under the pointer.",
         report_parts.ranked(archs, columns, order.tolist()),
     ])]  # fmt: skip
+    drawn: list[report.Chart] = []
     if params is not None:
         chart = report_parts.scatter("ranking", archs, columns, x="parameters", y="predicted score",
-                                     caption="The best tenth by prediction in the second colour.",
+                                     caption="The best tenth by prediction in orange.",
                                      best=report_parts.best(prediction.score))  # fmt: skip
+        drawn.append(chart)
         sections.append(report.Section("Prediction and size", [chart]))
     file = report.write_report(
         workdir / "report.html", title=f"Ranking of {space.name}",
-        summary=f"The predictor puts {archs[order[0]]} first of {len(archs):,} architectures.",
+        summary=f"The predictor puts {report_parts.brief(archs[order[0]])} first of {len(archs):,} architectures.",
         facts={"Space": space.name, "Architectures": f"{len(archs):,}",
                "Predictor": config.model or f"trained on {config.table}, {config.column}",
                "Time": common.duration(seconds)},
-        sections=sections, networks=_networks(space, archs, prediction.score), repeat=repeat.repeat(config, workdir),
+        sections=sections, networks=_networks(space, archs, prediction.score, *drawn),
+        repeat=repeat.repeat(config, workdir),
     )  # fmt: skip
     console = common.stdout()
     for place, row in enumerate(table.head(config.top).itertuples(), 1):
@@ -204,14 +205,14 @@ def write_fit(
     Raises:
       InputError: the directory cannot be written.
     """
-    label, archs = readable(config.column), list(data.archs)
+    label, archs = report_parts.percent(readable(config.column), data.targets[config.column]), list(data.archs)
     columns = {"predicted score": prediction.score, label: data.targets[config.column]}
     params = report_parts.parameters(data.space, archs)
     if params is not None:
         columns["parameters"] = params
     chart = report_parts.scatter("fit", archs, columns, x="predicted score", y=label,
                                  best=report_parts.best(columns[label]),
-                                 caption=f"The best tenth by {label} in the second colour.")  # fmt: skip
+                                 caption=f"The best tenth by {readable(config.column)} in orange.")  # fmt: skip
     return report.write_report(
         workdir / "report.html", title="A predictor of the whole table",
         summary=f"Trained on all {len(archs):,} architectures of {config.table}; saved in {workdir / 'predictor'}.",
@@ -219,32 +220,56 @@ def write_fit(
         sections=[report.Section("What it has learnt", [
             "These are the architectures that it was trained on: how well it ranks others, evaluate measures.", chart,
         ])],
-        networks=_networks(data.space, archs, columns[label]), repeat=repeat.repeat(config, workdir),
+        networks=_networks(data.space, archs, columns[label], chart), repeat=repeat.repeat(config, workdir),
     )  # fmt: skip
+
+
+def _metrics(means: dict[str, list[float]]) -> list[str | report.Table]:
+    """Rank correlations, and what is measured at the top, as two tables."""
+    overall = {"kendall": "Kendall τ-b", "spearman": "Spearman ρ"}
+    rows = [[label, f"{_mean(means[name], name)} ± {_deviation(means[name], name)}"]
+            for name, label in overall.items()]  # fmt: skip
+    ends = {"precision": "precision", "best": "best truth", "regret": "regret", "N": "rank by truth, N"}
+    tops = sorted({int(name.partition("@")[2]) for name in means if "@" in name})
+    kinds = [kind for kind in ends if any(f"{kind}@{k}" in means for k in tops)]
+    at = [[str(k), *(_written(means, f"{kind}@{k}") for kind in kinds)] for k in tops]
+    return [
+        report.Table(("Over all of them", "mean ± deviation"), rows),
+        report.Table(("k", *(ends[kind] for kind in kinds)), at, "The k best by score"),
+        "Precision is the share of the k best by score that is among the k best by truth, best truth the best of them,"
+        " regret what that one lacks to the best of all, and N its rank by truth. Mean ± deviation of the splits.",
+    ]
+
+
+def _written(means: dict[str, list[float]], name: str) -> str:
+    return f"{_mean(means[name], name)} ± {_deviation(means[name], name)}" if name in means else "–"
 
 
 def _scatter(data: Any, first: Measured, truth: np.ndarray, column: str) -> report.Chart:
     """The prediction of the first split over the truth."""
     columns = _columns(first, truth, column)
-    for name, label in (("predicted score", "rank by score (1 is best)"), (readable(column), f"rank by {column}")):
+    truly = report_parts.percent(readable(column), truth)
+    for name, label in (("predicted score", "rank by score (1 is best)"), (truly, f"rank by {readable(column)}")):
         columns[label] = np.argsort(np.argsort(-columns[name], kind="stable"), kind="stable") + 1.0
     return report_parts.scatter(
-        "prediction", [data.archs[i] for i in first.split.test], columns, x="predicted score", y=readable(column),
-        best=report_parts.best(truth), caption="The first split; the best tenth by truth in the second colour.",
+        "prediction", [data.archs[i] for i in first.split.test], columns, x="predicted score",
+        y=report_parts.percent(readable(column), truth), best=report_parts.best(truth),
+        caption="The first split; the best tenth by truth in orange.",
         draw=lambda theme: _prediction(first, truth, column, theme),
     )  # fmt: skip
 
 
 def _columns(first: Measured, truth: np.ndarray, column: str) -> dict[str, np.ndarray]:
-    found = {"predicted score": np.asarray(first.prediction.score, float), readable(column): np.asarray(truth, float)}
+    found = {"predicted score": np.asarray(first.prediction.score, float),
+             report_parts.percent(readable(column), truth): np.asarray(truth, float)}  # fmt: skip
     if first.prediction.members.shape[0] > 1:
         found["deviation of members"] = np.asarray(first.prediction.uncertainty, float)
     return found
 
 
-def _networks(space: Any, archs: Sequence[str], values: np.ndarray) -> report.Drawings:
+def _networks(space: Any, archs: Sequence[str], values: np.ndarray, *shown: report.Chart) -> report.Drawings:
     """Drawings, the best first."""
-    return report.drawings(space, [archs[i] for i in np.argsort(-values, kind="stable")])
+    return report_parts.drawings(space, [archs[i] for i in np.argsort(-values, kind="stable")], *shown)
 
 
 def _heat_map(found: grasp.Transfer, table: pd.DataFrame) -> report.Chart:
@@ -296,7 +321,7 @@ def _prediction(first: Measured, truth: np.ndarray, column: str, theme: Any) -> 
 
 def _facts(config: Any, made: Any, data: Any, seconds: float) -> dict[str, str]:
     return {"Space": config.space, "Table": f"{config.table}, {len(data.archs):,} architectures",
-            "Trained on": f"{config.num_train} labels of {config.column}", "Loss": made.train.loss,
+            "Trained on": f"{config.num_train} labels of {config.column.replace(',', ', ')}", "Loss": made.train.loss,
             "Propagation": made.model.direction,
             "Members": str(made.members), "Proxies read": ", ".join(made.features.proxies) or "none",
             "Proxies taught": ", ".join(made.train.pretrain) or "none", "Time": common.duration(seconds)}  # fmt: skip

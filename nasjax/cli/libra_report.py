@@ -12,7 +12,7 @@ from nasjax import records, report
 from nasjax.cli import common, report_parts
 from nasjax.cli import repeat as repeating
 from nasjax.cli.libra_input import Input
-from nasjax.figures import correlation_figure, number
+from nasjax.figures import number
 from nasjax.search.comparison import METHODS, Comparison, Measured
 from nasjax.search.selection import is_proxy
 
@@ -116,15 +116,12 @@ def _comparison_section(found: Comparison) -> report.Section:
         for m in found.measured
     ]  # fmt: skip
     plotted = found.table().rename(columns={"method": "proxy"}).assign(target=f"{found.measured_on:,} architectures")
-    body: list[str | report.Table | report.Picture] = [
+    body: list[str | report.Table | report.Chart] = [
         "Spearman's rank correlation with accuracy of each way to merge the proxies of this table.",
         report.Table(("Aggregation", "Spearman", "Kendall τ-b", "Proxies"), rows),
-        report.Picture(
-            "comparison",
-            "Spearman correlation of each aggregation: "
-            + "; ".join(f"{m.method} {number(m.spearman, digits=3)}" for m in found.measured),
-            "Every aggregation; the lines are 95 % bootstrap intervals over architectures.",
-            lambda theme: correlation_figure(plotted, accuracy="accuracy", theme=theme),
+        report_parts.correlations(
+            "comparison", plotted, accuracy="accuracy", of="aggregation",
+            caption="Every aggregation; the lines are 95 % bootstrap intervals over architectures.",
         ),
         report.Table(("Aggregation", "What it is"), [[m.method, METHODS[m.method]] for m in found.measured],
                      text_columns=2),
@@ -165,5 +162,5 @@ def _choice_section(found: Comparison) -> report.Section:
         f" {choice.conditional:.3f} bits.",
         report.Picture("choice", "Correlation, information gain and bias of each proxy, the chosen ones marked",
                        "The three steps of the choice, a proxy a line; candidates in colour.",
-                       lambda theme: choice.figure(theme=theme)),
+                       lambda theme: choice.figure(theme=theme), lambda theme: choice.figure(theme=theme, narrow=True)),
     ])  # fmt: skip

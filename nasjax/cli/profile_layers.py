@@ -141,7 +141,7 @@ def write_results(
     facts = {"Space": str(about["space"]), "Architectures": f"{profile.num_archs:,}", "Images": str(about["data"])}
     report.write_report(
         files[0], title="Which layers carry the signal?", summary=verdict(profile), facts=facts,
-        sections=[report.Section("Gradients over the depth", [picture, report.Table(_COLUMNS, _rows(profile))])],
+        sections=[report.Section("Gradients over the depth", [picture, _table(profile)])],
         repeat=repeat,
     )  # fmt: skip
     return files
@@ -158,6 +158,13 @@ def _rows(profile: IntervalProfile) -> list[tuple[str, ...]]:
         for b in range(len(profile.mean))
         if np.isfinite(profile.mean[b])
     ]  # fmt: skip
+
+
+def _table(profile: IntervalProfile) -> report.Table:
+    rows = [[cell.replace("-", "\N{MINUS SIGN}") if cell.startswith("-") else cell for cell in row]
+            for row in _rows(profile)]  # fmt: skip
+    return report.Table(("Depth, %", "mean log σ", "deviation", "z", "chosen"), rows,
+                        "By tenth of the depth; z is the distance from the median in median absolute deviations.")
 
 
 def _printed(profile: IntervalProfile) -> RichTable:

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
 from nasjax import records, report, search
-from nasjax.cli import common
-from nasjax.cli.search_results import CSV, JSON, REPORT, number
-from nasjax.figure_style import PALETTES, Theme, style
+from nasjax.cli import common, report_parts
+from nasjax.cli.search_results import CSV, JSON, REPORT, counted, number
+from nasjax.figure_style import PALETTES, PHONE, Theme, style
 from nasjax.search.figures import graph_figure
 from nasjax.search.proxy_objective import ProxyObjective
 from nasjax.types import InputError
@@ -156,37 +157,42 @@ def write(
     with records.replaced(workdir / JSON) as file:
         file.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
     graph = report.Picture("network", "The network that was found", "The network that was found, from input to output.",
-                           lambda theme: graph_figure(found.space.to_graph(found.arch), theme=theme))  # fmt: skip
+                           lambda theme: graph_figure(found.space.to_graph(found.arch), theme=theme),
+                           arch=found.encoding)  # fmt: skip
     rounds = report.Picture("progress", "Scores of supernets by round", "Every point is a supernet that lacks one more"
                             " operation; those in colour were kept: the operation was removed for good.",
-                            lambda theme: rounds_figure(found, theme=theme))  # fmt: skip
+                            lambda theme: rounds_figure(found, theme=theme),
+                            lambda theme: rounds_figure(found, theme=theme, narrow=True))  # fmt: skip
     shown = {**facts, "Supernets scored": f"{len(found.table()):,}", "Parameters": f"{params:,}",
              "Multiply-adds": f"{flops:,}", "Search time": common.duration(found.elapsed)}  # fmt: skip
     return report.write_report(
         workdir / REPORT,
         title=f"Search in {found.space.name}",
-        summary=f"Pruning found {found.encoding} with {params / 1e6:.2f} million parameters.",
+        summary=f"Pruning found {report_parts.brief(found.encoding)} with {counted(params)} parameters.",
         facts=shown,
         sections=[
             report.Section("The network", [graph]),
             report.Section("Progress", [rounds, _removals(found)]),
         ],
+        networks=report.drawings(found.space, [found.encoding]),
         repeat=repeat,
     )
 
 
-def rounds_figure(found: search.PruneResult, *, theme: Theme = "light") -> Figure:
+def rounds_figure(found: search.PruneResult, *, theme: Theme = "light", narrow: bool = False) -> Figure:
     """Draws every number of the supernets by round, a panel a proxy.
 
     Args:
       found: result of a pruning search.
       theme: colours.
+      narrow: for a phone, `nasjax.figure_style.PHONE` inches wide.
 
     Returns:
       The figure.
     """
     palette, names = PALETTES[theme], found.names
-    figure = Figure(figsize=(8.0, 0.6 + 2.4 * len(names)), layout="constrained")
+    inches = (PHONE, 0.6 + 1.8 * len(names)) if narrow else (8.0, 0.6 + 2.4 * len(names))
+    figure = Figure(figsize=inches, layout="constrained")
     figure.set_facecolor(palette.paper)
     axes = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
     removed = found.state.removed
@@ -196,14 +202,16 @@ def rounds_figure(found: search.PruneResult, *, theme: Theme = "light") -> Figur
         for kept, color, size in ((sound & ~removed, palette.muted, 9), (sound & removed, palette.accents[1], 18)):
             axis.scatter(found.state.rounds[kept] + 1, values[kept], s=size, color=color, alpha=0.6, linewidths=0)
         axis.set_title(name, loc="left", fontsize=11, color=palette.ink)
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[-1].set_xlabel("round", color=palette.ink, fontsize=10.5)
     return figure
 
 
 def _removals(found: search.PruneResult) -> report.Table:
     table = found.table(removals=True)
+    scores = zip(*(report_parts.cells(table[name].to_numpy(float), digits=5) for name in found.names), strict=True)
     rows = [
-        [str(row["round"] + 1), str(row["edge"]), str(row["operation"]), *(number(row[name]) for name in found.names)]
-        for row in table.to_dict("records")
+        [str(row["round"] + 1), str(row["edge"]), str(row["operation"]), *texts]
+        for row, texts in zip(table.to_dict("records"), scores, strict=True)
     ]
     return report.Table(["round", "edge", "operation", *found.names], rows, "What was removed", text_columns=3)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
 import json
 import pathlib
-import platform
 import re
-import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import nasjax
-from nasjax import parallel, records
+from nasjax import environment, records
 from nasjax.cli import common
 from nasjax.report import Repeat
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas")
 _FINGERPRINT = re.compile(r"sha256 [0-9a-f]{8,}")
 
 
-def repeat(config: Any, workdir: pathlib.Path, *, file: str = common.RUN_FLAGS, devices: bool = True) -> Repeat:
+def repeat(
+    config: Any, workdir: pathlib.Path, *, file: str = common.RUN_FLAGS, devices: bool = True,
+    earlier: Sequence[tuple[str, str, str]] = (),
+) -> Repeat:  # fmt: skip
     """Describes a run for its report.
 
     Args:
@@ -29,25 +28,36 @@ def repeat(config: Any, workdir: pathlib.Path, *, file: str = common.RUN_FLAGS, 
       workdir: directory of the run, whose ``config.json``, where there is one, holds fingerprints.
       file: name of the file of flags in it.
       devices: whether the run computed on devices, which are then named.
+      earlier: what has to run before it, as of the function of this name.
 
     Returns:
       The description.
     """
-    facts = {"nasjax": version(), "Python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            facts[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    facts["System"] = f"{platform.system()} {platform.machine()}"
-    if devices:
-        facts["Devices"] = parallel.device_summary()
+    facts = environment.describe(nasjax.__version__, devices=devices)
     for name in ("seed", "precision"):
         if hasattr(config, name):
             facts[name.capitalize()] = str(getattr(config, name))
     facts |= fingerprints(workdir)
-    facts["Written"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return Repeat(f"{program(config)} --flagfile={workdir / file}", config.run_flags, facts)
+    return Repeat(f"{program(config)} --flagfile={workdir / file}", config.run_flags, facts, tuple(earlier))
+
+
+def earlier(workdir: pathlib.Path, sentence: str, *, file: str = common.RUN_FLAGS) -> list[tuple[str, str, str]]:
+    """The command whose results another one reads, as its file of flags tells it.
+
+    Args:
+      workdir: directory of the earlier run.
+      sentence: what it did.
+      file: name of the file of flags.
+
+    Returns:
+      One entry (sentence, command, flags); none where there is no such file.
+    """
+    try:
+        first, _, flags = (workdir / file).read_text(encoding="utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return []
+    command = first.removeprefix("# Repeats this run: ")
+    return [(sentence, command, flags)] if command != first else []
 
 
 def program(config: Any) -> str:
@@ -68,26 +78,6 @@ def program(config: Any) -> str:
     return script if script == f"nasjax-{own.replace('_', '-')}" else f"python -m {module}"
 
 
-def version() -> str:
-    """Version of nasjax; of a checkout with its commit.
-
-    Returns:
-      such as "0.1.0, commit 1a2b3c4", with "-dirty" where files were changed.
-    """
-    root = pathlib.Path(nasjax.__file__).parents[1]
-    if not (root / ".git").exists():
-        return str(nasjax.__version__)
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--match="], capture_output=True, text=True,
-            timeout=10, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return str(nasjax.__version__)
-    commit = done.stdout.strip()
-    return f"{nasjax.__version__}, commit {commit}" if done.returncode == 0 and commit else str(nasjax.__version__)
-
-
 def fingerprints(workdir: pathlib.Path) -> dict[str, str]:
     """Fingerprints of what a run works on.
 
@@ -103,8 +93,12 @@ def fingerprints(workdir: pathlib.Path) -> dict[str, str]:
         return {}
     if not isinstance(known, dict):
         return {}
+    texts = {
+        name: ", ".join(value) if isinstance(value, list) and all(isinstance(part, str) for part in value) else value
+        for name, value in known.items()
+    }
     return {
         name.replace("_", " ").capitalize(): value
-        for name, value in known.items()
+        for name, value in texts.items()
         if isinstance(value, str) and _FINGERPRINT.search(value)
     }

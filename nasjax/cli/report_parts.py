@@ -12,7 +12,7 @@ import numpy as np
 from nasjax import metrics, records, report
 from nasjax.cli import ranking
 from nasjax.correlation import FEWEST
-from nasjax.figures import Profile, interval_figure
+from nasjax.figures import Profile, correlation_figure, interval_figure, number, readable
 from nasjax.report import charts
 from nasjax.spaces import registry
 from nasjax.types import InputError
@@ -38,20 +38,77 @@ def ranked(
       The table, which says how many rows were left out.
     """
     shown = [int(i) for i in order[:listed]]
+    texts = [
+        cells(np.asarray(values, float)[shown], decimals=2 if name.endswith("%") else None)
+        for name, values in columns.items()
+    ]
     rows = [
-        [str(place), report.Code(archs[i]), *(cell(values[i]) for values in columns.values())]
-        for place, i in enumerate(shown, 1)
+        [str(place + 1), report.Code(archs[i]), *(column[place] for column in texts)] for place, i in enumerate(shown)
     ]
     if len(shown) < len(archs):
-        caption = f"{caption} The best {len(shown):,} of {len(archs):,}.".strip()
+        caption = f"{caption} The best {len(shown):,} of {len(archs):,} are listed.".strip()
     return report.Table(("rank", "architecture", *columns), rows, caption, text_columns=2)
 
 
-def cell(value: float) -> str:
-    """A number of a table, or a dash."""
+def cells(values: np.ndarray, *, digits: int = 4, decimals: int | None = None) -> list[str]:
+    """The numbers of a column of a table.
+
+    Args:
+      values: float [n].
+      digits: of the largest one, where it is below ten to this power.
+      decimals: of all of them, in place of ``digits``.
+
+    Returns:
+      Texts with as many decimals each, so that they stand one below the other, unless that would hide what the small
+      ones are; a dash for what is not finite.
+    """
+    sizes = np.abs(values[np.isfinite(values)])
+    if not sizes.size:
+        return ["–"] * len(values)
+    if decimals is not None:
+        return [_cell(v, decimals) for v in values]
+    top = float(sizes.max())
+    whole = bool((values[np.isfinite(values)] % 1 == 0).all())
+    decimals = 0 if whole else max(0, digits - (len(f"{top:.0f}") if top >= 1 else 0))
+    alike = 1e-2 < top < 1e10 and ((sizes > 0) & (sizes < 10.0 ** (1 - decimals))).mean() < 0.3
+    return [_cell(v, decimals if alike or (whole and top < 1e10) else None) for v in values]
+
+
+def _cell(value: float, decimals: int | None) -> str:
     if not np.isfinite(value):
         return "–"
+    if decimals is not None:
+        return f"{value + 0.0:,.{decimals}f}"
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e10 else ranking.number(value)
+
+
+def drawings(space: Any, archs: Sequence[str], *charts: report.Chart) -> report.Drawings:
+    """Drawings of what tables list and charts show.
+
+    Args:
+      space: search space; None draws none.
+      archs: official encodings, best first.
+      *charts: charts of architectures.
+
+    Returns:
+      The drawings: of the best, which tables list, of the points of the charts, then of the others.
+    """
+    pointed = {arch for chart in charts for arch in chart.archs}
+    listed = list(archs[:LISTED])
+    return report.drawings(space, [*listed, *(arch for arch in archs if arch in pointed), *archs])
+
+
+def brief(arch: str) -> str:
+    """An encoding in a sentence: the beginning of a very long one."""
+    return arch if len(arch) <= 120 else f"{arch[:60].rstrip()}…"
+
+
+def percent(label: str, values: Any) -> str:
+    """A label with its unit where the numbers are accuracies in percent."""
+    numbers = np.asarray(values, float)
+    numbers = numbers[np.isfinite(numbers)]
+    good = numbers.size and numbers.min() >= 0 and 1.5 < numbers.max() <= 100
+    return f"{label}, %" if good and label.endswith("accuracy") else label
 
 
 def scatter(
@@ -106,12 +163,39 @@ def agreement(columns: Mapping[str, np.ndarray], *, name: str = "agreement") -> 
             both = np.isfinite(values[i]) & np.isfinite(values[j])
             if both.sum() >= FEWEST:
                 matrix[i, j] = matrix[j, i] = metrics.spearman(values[i][both], values[j][both])
-    caption = "Spearman's correlation of each pair: 1 ranks the same, 0 unrelated, -1 the other way round. Proxies that"
-    caption += " rank alike tell the same; a pair that does not may complement each other."
+    caption = "Spearman's correlation of each pair: 1 ranks the same, 0 unrelated, \N{MINUS SIGN}1 the other way round."
+    caption += " Proxies that rank alike tell the same; a pair that does not may complement each other."
     if len(labels) < len(columns):
         caption += f" The first {len(labels)} of {len(columns)} are shown."
     said = "; ".join(f"{labels[i]} and {labels[j]} {matrix[i, j]:.2f}" for i in range(len(labels)) for j in range(i))
     return charts.matrix(name, labels, labels, matrix, alt=f"Matrix of rank correlations: {said}", caption=caption)
+
+
+def correlations(name: str, table: Any, *, caption: str, accuracy: str = "test accuracy", of: str = "") -> report.Chart:
+    """Spearman's correlation of proxies with accuracies, with intervals, the best on top.
+
+    Args:
+      name: name of the PNG file.
+      table: columns proxy, target, spearman, low, high.
+      caption: text under it.
+      accuracy: what the correlation is with, for the axis.
+      of: what the rows are, for those who do not see the chart; a proxy by default.
+
+    Returns:
+      The chart.
+    """
+    means = table.groupby("proxy", sort=False)["spearman"].mean()
+    rows = [str(row) for row in means.sort_values(ascending=False, na_position="last", kind="stable").index]
+    series = {}
+    for target, part in table.groupby("target", sort=False):
+        placed = part.set_index("proxy").reindex(rows)
+        series[readable(str(target))] = tuple(placed[column].to_numpy(float) for column in ("spearman", "low", "high"))
+    said = "; ".join(f"{r.proxy} {number(r.spearman)} with {readable(r.target)}" for r in table.itertuples())
+    return charts.dots(
+        name, rows, series, label=f"Spearman rank correlation with {accuracy}", caption=caption,
+        alt=f"Spearman correlation of each {of or 'proxy'}: {said}",
+        draw=lambda theme: correlation_figure(table, accuracy=accuracy, theme=theme),
+    )  # fmt: skip
 
 
 def depth_profile(profile: Profile, *, name: str = "interval", alt: str = "", draw: Any = None) -> report.Chart:

@@ -46,14 +46,15 @@ def write(
     counted = "params" if "params" in columns else "parameters"
     sections = [report.Section("Ranking", [
         "Higher is better. A click on a heading sorts; an architecture is drawn under the pointer.",
-        report_parts.ranked(result.archs, columns, order, caption=f"By {by}."),
+        report_parts.ranked(result.archs, columns, order, caption=f"Ranked by {by}."),
     ])]  # fmt: skip
+    drawn: list[report.Chart] = []
     if len(columns) > 1 and good:
         x = counted if counted in columns and by != counted else next(name for name in columns if name != by)
-        sections.append(report.Section("Scores and size", [
-            report_parts.scatter("scores", result.archs, columns, x=x, y=by, best=report_parts.best(scores[by]),
-                                 caption=f"The best tenth by {by} in the second colour."),
-        ]))  # fmt: skip
+        drawn.append(report_parts.scatter("scores", result.archs, columns, x=x, y=by,
+                                          best=report_parts.best(scores[by]),
+                                          caption=f"The best tenth by {by} in orange."))  # fmt: skip
+        sections.append(report.Section("Scores and size", drawn))
     matrix = report_parts.agreement(columns)
     if matrix is not None:
         sections.append(report.Section("How the scores agree", [matrix]))
@@ -69,11 +70,13 @@ def write(
     summary = "None of the architectures has a valid score."
     if good:
         value = ranking.number(float(result.scores[by][good[0]]))
-        summary = f"{by} puts {result.archs[good[0]]} first of {len(result.archs):,} architectures, with {value}."
+        first = report_parts.brief(result.archs[good[0]])
+        summary = f"{by} puts {first} first of {len(result.archs):,} architectures, with {value}."
     return report.write_report(
         workdir / REPORT, title=f"Scores in {space.name}", summary=summary,
         facts={"Space": space.name, "Architectures": f"{len(result.archs):,}",
                "Not valid": f"{sum(invalid.values()):,}", "Images": images,
                "Proxies": ", ".join(result.scores), "Time": common.duration(seconds)},
-        sections=sections, networks=report.drawings(space, [result.archs[i] for i in order]), repeat=repeat,
+        sections=sections, networks=report_parts.drawings(space, [result.archs[i] for i in order], *drawn),
+        repeat=repeat,
     )  # fmt: skip

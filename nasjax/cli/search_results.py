@@ -93,8 +93,8 @@ def write(
         "Multiply-adds": f"{found.flops:,}",
         "Search time": common.duration(found.elapsed),
     }
-    text = f"{found.algorithm} found {found.encoding}"
-    text += f" with {found.num_params / 1e6:.2f} million parameters and a score of {number(found.score)}."
+    text = f"{found.algorithm} found {report_parts.brief(found.encoding)}"
+    text += f" with {counted(found.num_params)} parameters and a score of {number(found.score)}."
     report.write_report(files[0], title=f"Search in {found.space.name}", summary=text, facts=shown,
                         sections=_sections(found), networks=_networks(found), repeat=repeat)  # fmt: skip
     return files
@@ -129,6 +129,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1e5 and abs(value) < 1e9 else f"{value:.5g}"
 
 
+def counted(params: int) -> str:
+    """A number of parameters in a sentence."""
+    return f"{params / 1e6:.2f} million" if params >= 1e5 else f"{params:,}"
+
+
 def _sections(found: SearchResult) -> list[report.Section]:
     columns = _columns(found)
     order, score = np.arange(1.0, len(found.scores) + 1), columns["score"]
@@ -136,7 +141,8 @@ def _sections(found: SearchResult) -> list[report.Section]:
     shown = np.isfinite(curve)
     progress = report_parts.scatter(
         "progress", found.encodings, {"architectures scored": order, **columns}, x="architectures scored", y="score",
-        caption="The line is the best so far. Scores of several proxies are ranks within all of this run.",
+        caption="The line is the best so far." + " Scores of several proxies are ranks within all of this run."
+        * (len(found.columns) > 1),
         line=(order[shown], curve[shown]), draw=lambda theme: progress_figure(found, theme=theme),
     )  # fmt: skip
     fronts = []
@@ -151,11 +157,13 @@ def _sections(found: SearchResult) -> list[report.Section]:
         ))  # fmt: skip
     matrix = report_parts.agreement(columns)
     graph = report.Picture("network", "The network that was found", "The network that was found, from input to output.",
-                    lambda theme: graph_figure(found.space.to_graph(found.best), theme=theme))  # fmt: skip
+                           lambda theme: graph_figure(found.space.to_graph(found.best), theme=theme),
+                           arch=found.encoding)  # fmt: skip
     return [
         report.Section("The network", [graph]),
-        report.Section("Progress", [progress, _table(found, found.top(_LISTED), "The best architectures")]),
+        report.Section("Progress", [progress]),
         report.Section("Score and cost", [*fronts, _table(found, found.front[-_LISTED:], "On the Pareto front")]),
+        report.Section("The best architectures", [_table(found, found.top(_LISTED), "Best score first.")]),
         *([] if matrix is None else [report.Section("How the scores agree", [matrix])]),
     ]
 
@@ -181,16 +189,18 @@ def _front(found: SearchResult, cost: str, theme: Any) -> Any:
 
 def _table(found: SearchResult, rows: Any, caption: str) -> report.Table:
     measured = [name for name in found.costs if name not in COUNTED]
+    rows = np.asarray(rows, int)
+    scores = report_parts.cells(found.scores[rows], digits=5)
     cells = [
         [
             report.Code(found.encodings[i]),
-            number(found.scores[i]),
+            score,
             f"{int(found.costs['params'][i]):,}",
             f"{int(found.costs['flops'][i]):,}",
             *(number(found.costs[name][i]) for name in measured),
             str(int(found.generation[i])),
         ]
-        for i in rows
+        for i, score in zip(rows, scores, strict=True)
     ]
     names = ["architecture", "score", "parameters", "multiply-adds", *measured, "generation"]
     return report.Table(names, cells, caption)

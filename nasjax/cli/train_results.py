@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from nasjax import records, report
-from nasjax.cli import common
+from nasjax.cli import common, report_parts
+from nasjax.report import charts
+from nasjax.search.figures import graph_figure
 from nasjax.training import TrainResult
 from nasjax.training.figure import curves_figure
 from nasjax.training.objectives import KINDS
 
 JSON, REPORT = "result.json", "report.html"
 _LISTED = 30  # rows of the table of a report
+_UNITS = {"waited": "waited for images, s", "seconds": "time, s"}
 _SHARES = ("accuracy", "top5", "miou")
 _NAMES = {"accuracy": "accuracy", "top5": "top-5 accuracy", "miou": "mean IoU", "ssim": "SSIM", "loss": "loss"}
 
@@ -89,19 +94,48 @@ def write(
         "Time": common.duration(sum(row["seconds"] for row in found.history)),
         **measures,
     }
-    text = f"{found.encoding} was trained for {len(found.history)} epochs."
+    text = f"{report_parts.brief(found.encoding)} was trained for {len(found.history)} epochs."
     if found.stopped:
         text += f" Then it stopped: {found.stopped}"
-    curves = report.Picture(
-        "curves",
-        "Loss and measure of each epoch",
-        "Every epoch in training, on augmented images, and in the evaluation.",
-        lambda theme: curves_figure(found.history, kind, best_epoch=found.best_epoch, theme=theme),
-    )
-    sections = [report.Section("Learning curves", [curves, _table(found)])]
+    sections = [report.Section("Learning curves", [*_curves(found, kind), _table(found)])]
+    networks = None
+    if hasattr(found.space, "to_graph"):  # a space of one's own may have none
+        graph = report.Picture("network", "The network that was trained", "The network that was trained.",
+                               lambda theme: graph_figure(found.space.to_graph(found.arch), theme=theme),
+                               arch=found.encoding)  # fmt: skip
+        sections.append(report.Section("The network", [graph]))
+        networks = report.drawings(found.space, [found.encoding])
     report.write_report(file, title=f"Training in {found.space.name}", summary=text, facts=shown, sections=sections,
-                        repeat=repeat)  # fmt: skip
+                        networks=networks, repeat=repeat)  # fmt: skip
     return file
+
+
+def _curves(found: TrainResult, kind: str) -> list[report.Chart]:
+    """Loss, and the measure that says which epoch is best, in training and evaluation."""
+    drawn = []
+    for name in dict.fromkeys(["loss", KINDS[kind].chosen]):
+        scale = 100.0 if name in _SHARES else 1.0
+        parts = {"training, augmented": f"train_{name}", "evaluation": f"valid_{name}"}
+        series = {label: np.array([scale * row.get(column, np.nan) for row in found.history], float)
+                  for label, column in parts.items()}  # fmt: skip
+        series = {label: values for label, values in series.items() if np.isfinite(values).any()}
+        best = found.best_epoch
+        known = best and "evaluation" in series and np.isfinite(series["evaluation"][best - 1])
+        drawn.append(charts.curves(
+            "curves" if name == "loss" else f"curves_{name}", [row["epoch"] for row in found.history], series,
+            labels=("epoch", f"{_NAMES[name]}, %" if name in _SHARES else _NAMES[name]), whole=True, height=340,
+            marks=[(best, float(series["evaluation"][best - 1]), "best epoch")] if known else [],
+            alt=f"{_NAMES[name]} of each epoch",
+            caption=f"{_NAMES[name][0].upper()}{_NAMES[name][1:]} of every epoch in training, on augmented images, and"
+            " in the evaluation."
+            + " The ring is the best epoch." * bool(known),
+            draw=functools.partial(_drawn, found, kind),
+        ))  # fmt: skip
+    return drawn
+
+
+def _drawn(found: TrainResult, kind: str, theme: Any) -> Any:
+    return curves_figure(found.history, kind, best_epoch=found.best_epoch, theme=theme)
 
 
 def summary(found: TrainResult) -> dict[str, Any]:
@@ -139,7 +173,7 @@ def _table(found: TrainResult) -> report.Table:
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[_cell(name, row.get(name)) for name in names] for row in rows]
     caption = "Epochs" if len(rows) == len(found.history) else f"The last {len(rows)} epochs; history.csv has all"
-    return report.Table([name.replace("_", " ") for name in names], cells, caption, text_columns=0)
+    return report.Table([_UNITS.get(name, name.replace("_", " ")) for name in names], cells, caption, text_columns=0)
 
 
 def _cell(name: str, value: Any) -> str:

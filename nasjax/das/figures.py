@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nasjax.das.search_result import SearchResult
-from nasjax.figure_style import PALETTES, Palette, Theme, style
+from nasjax.figure_style import PALETTES, PHONE, Palette, Theme, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,20 +19,22 @@ _COLUMNS = 5  # small panels a row
 _DASHES = ("-", "--", ":", "-.")
 
 
-def alpha_figure(result: SearchResult, *, theme: Theme = "light") -> Figure:
+def alpha_figure(result: SearchResult, *, theme: Theme = "light", narrow: bool = False) -> Figure:
     """Draws the weights of the operations over the epochs, an edge a panel.
 
     Args:
       result: of a search.
       theme: colours.
+      narrow: for a phone, `nasjax.figure_style.PHONE` inches wide.
 
     Returns:
       The figure; a ring marks the operation that was chosen, where the edge was kept.
     """
     palette, edges = PALETTES[theme], result.cell.edges
-    columns = min(_COLUMNS, len(edges))
+    columns = min(2 if narrow else _COLUMNS, len(edges))
     rows = -(-len(edges) // columns)
-    figure = Figure(figsize=(1.2 + 2.0 * columns, 1.1 + 1.75 * rows), layout="constrained")
+    size = (PHONE, 1.1 + 1.55 * rows) if narrow else (max(1.2 + 2.0 * columns, 6.5), 1.1 + 1.75 * max(rows, 1.5))
+    figure = Figure(figsize=size, layout="constrained")
     figure.set_facecolor(palette.paper)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     weights = _softmax(result.alphas)
@@ -48,13 +51,14 @@ def alpha_figure(result: SearchResult, *, theme: Theme = "light") -> Figure:
         if place + columns >= len(edges):  # nothing below it
             axis.tick_params(labelbottom=True)
         node, source = edges[place]
-        axis.set_title(f"{_state(source, result)} to node {node}", color=palette.ink, fontsize=9)
+        axis.set_title(f"{_state(source, result)} to node {node}", color=palette.ink, fontsize=8 if narrow else 9)
+        axis.xaxis.set_major_locator(MaxNLocator(4 if narrow else "auto", integer=True))
         if (node, source) in kept:
             k = names.index(kept[node, source])
             axis.plot(len(weights) - 1, weights[-1, place, k], "o", markersize=7, markerfacecolor="none",
                       markeredgecolor=colors[k][0], clip_on=False)  # fmt: skip
     figure.legend(lines, [name.replace("_", " ") for name in names], loc="outside upper center", frameon=False,
-                  ncols=min(5, len(names)), labelcolor=palette.ink, fontsize=9)  # fmt: skip
+                  ncols=min(2 if narrow else 5, len(names)), labelcolor=palette.ink, fontsize=9)  # fmt: skip
     figure.supxlabel("epoch", color=palette.ink, fontsize=10)
     figure.supylabel("weight", color=palette.ink, fontsize=10)
     return figure
@@ -103,7 +107,7 @@ def course_figure(result: SearchResult, *, theme: Theme = "light") -> Figure:
     return figure
 
 
-def frames_figure(videos: Any, levels: Sequence[int], *, theme: Theme = "light") -> Figure:
+def frames_figure(videos: Any, levels: Sequence[int], *, theme: Theme = "light", narrow: bool = False) -> Figure:
     """Draws videos, a video a row, a frame a column.
 
     Args:
@@ -111,22 +115,25 @@ def frames_figure(videos: Any, levels: Sequence[int], *, theme: Theme = "light")
         are shown as red, green and blue, fewer as the grey of the first.
       levels: of the frames.
       theme: colours.
+      narrow: for a phone, `nasjax.figure_style.PHONE` inches wide.
 
     Returns:
       The figure.
     """
     palette, shown = PALETTES[theme], np.clip(np.asarray(videos, float), 0, 1)
     number, frames = shown.shape[:2]
-    figure = Figure(figsize=(0.4 + 1.15 * frames, 0.4 + 1.15 * number), layout="constrained")
+    side = PHONE / frames if narrow else 1.15
+    figure = Figure(figsize=(side * frames + 0.4 * (not narrow), 0.4 + side * number), layout="constrained")
     figure.set_facecolor(palette.paper)
     grid = figure.subplots(number, frames, squeeze=False)
+    wide = frames > 5 and narrow
     for row, video in enumerate(shown):
         for t, frame in enumerate(video):
             axis = grid[row][t]
             axis.imshow(frame[..., :3] if frame.shape[-1] > 2 else frame[..., 0], cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()
             if row == 0:
-                axis.set_title(f"level {levels[t]}", color=palette.muted, fontsize=8.5)
+                axis.set_title(f"{levels[t]}" if wide else f"level {levels[t]}", color=palette.muted, fontsize=8.5)
     return figure
 
 

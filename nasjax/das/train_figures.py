@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from nasjax.das.scenes import IGNORE
-from nasjax.figure_style import PALETTES, Palette, Theme, style
+from nasjax.figure_style import PALETTES, PHONE, Palette, Theme, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,40 +54,46 @@ def curves_figure(
     return figure
 
 
-def field_figure(fields: Mapping[str, Field], *, theme: Theme = "light") -> Figure:
+def field_figure(fields: Mapping[str, Field], *, theme: Theme = "light", narrow: bool = False) -> Figure:
     """Draws receptive fields as heat maps, with the circles that hold 50 and 90 per cent of the mass.
 
     Args:
       fields: name -> field.
       theme: colours.
+      narrow: for a phone, `nasjax.figure_style.PHONE` inches wide.
 
     Returns:
       The figure: every map in parts of its peak, logarithmic.
     """
     palette = PALETTES[theme]
-    columns = min(4, len(fields))
+    columns = min(2 if narrow else 4, len(fields))
     lines = -(-len(fields) // columns)
-    figure = Figure(figsize=(2.7 * columns + 0.6, 3.0 * lines), layout="constrained")
+    size = (PHONE, (PHONE / columns + 0.4) * lines + 0.5) if narrow else (2.7 * columns + 0.6, 3.0 * lines)
+    figure = Figure(figsize=size, layout="constrained")
     figure.set_facecolor(palette.paper)
     axes = np.atleast_1d(figure.subplots(lines, columns, squeeze=False)).ravel()
-    colors = LinearSegmentedColormap.from_list("field", [palette.paper, palette.accents[0], palette.accents[1]])
+    colors = LinearSegmentedColormap.from_list("field", [palette.paper, palette.accents[0], palette.ink])
     image = None
     for axis, (name, field) in zip(axes, fields.items(), strict=False):
         shown = np.clip(field.map / field.map.max(), 10.0**-_DECADES, 1)
         image = axis.imshow(shown, cmap=colors, norm=LogNorm(10.0**-_DECADES, 1), interpolation="nearest")
         for radius in (field.radius50, field.radius90):
             place = (field.centre[1], field.centre[0])
-            axis.add_patch(Circle(place, radius, fill=False, color=palette.ink, linewidth=0.9, linestyle=(0, (3, 2))))
+            axis.add_patch(Circle(place, radius, fill=False, color=palette.paper, linewidth=3))
+            axis.add_patch(Circle(place, radius, fill=False, color=palette.accents[1], linewidth=1.6,
+                                  linestyle=(0, (3, 2))))  # fmt: skip
         axis.set_title(name, loc="left", fontsize=10, fontweight="bold", color=palette.ink)
-        text = f"area {field.area} px, radius {field.radius50:.1f} / {field.radius90:.1f} px"
-        axis.set_xlabel(text, fontsize=8.5, color=palette.muted)
+        text = f"radius {field.radius50:.1f} / {field.radius90:.1f} px"
+        axis.set_xlabel(text if narrow else f"area {field.area} px, {text}", fontsize=8.5, color=palette.muted)
         axis.set_xlim(-0.5, field.map.shape[1] - 0.5)
         axis.set_ylim(field.map.shape[0] - 0.5, -0.5)
         _bare(axis, palette)
     for axis in axes[len(fields) :]:
         axis.set_visible(False)
     if image is not None:
-        bar = figure.colorbar(image, ax=list(axes), shrink=0.7, pad=0.01)
+        where: dict[str, Any] = {"location": "bottom", "shrink": 0.8, "aspect": 30} if narrow else {"shrink": 0.7}
+        bar = figure.colorbar(image, ax=list(axes), pad=0.01, label="share of the peak", **where)
+        (bar.ax.xaxis if narrow else bar.ax.yaxis).label.set(color=palette.muted, fontsize=8.5)
         bar.ax.tick_params(colors=palette.muted, labelsize=8)
         bar.outline.set_visible(False)
     return figure
@@ -101,6 +107,7 @@ def overlay_figure(
     class_names: Sequence[str] = (),
     num_classes: int,
     theme: Theme = "light",
+    narrow: bool = False,
 ) -> Figure:
     """Draws images, their masks and what was predicted, in the colours of the classes.
 
@@ -111,13 +118,15 @@ def overlay_figure(
       class_names: a name a class, for the legend.
       num_classes: classes.
       theme: colours.
+      narrow: for a phone, `nasjax.figure_style.PHONE` inches wide.
 
     Returns:
       The figure, an image a row.
     """
     palette, colors = PALETTES[theme], class_colors(num_classes)
     count, (height, width) = len(images), images.shape[1:3]
-    figure = Figure(figsize=(9.6, 3.2 * count * height / width + 0.9), layout="constrained")
+    wide = PHONE if narrow else 9.6
+    figure = Figure(figsize=(wide, wide / 3 * count * height / width + 0.9), layout="constrained")
     figure.set_facecolor(palette.paper)
     axes = figure.subplots(count, 3, squeeze=False)
     for row, image, true, found in zip(axes, images, truth, predicted, strict=True):
@@ -129,7 +138,7 @@ def overlay_figure(
     there = [int(c) for c in np.union1d(truth[truth != IGNORE], predicted)]
     marks = [_patch(colors[c]) for c in there]
     names = [class_names[c] if c < len(class_names) else f"class {c}" for c in there]
-    look: dict[str, Any] = {"ncols": 6, "frameon": False, "fontsize": 8.5, "labelcolor": palette.ink}
+    look: dict[str, Any] = {"ncols": 2 if narrow else 6, "frameon": False, "fontsize": 8.5, "labelcolor": palette.ink}
     figure.legend(marks, names, loc="outside lower center", **look)
     return figure
 

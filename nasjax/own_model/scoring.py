@@ -156,7 +156,8 @@ def score_models(
                 progress(done, len(prepared))
     joined = population.ranked_result(_join(found, names), chosen, columns, lambda i: True)
     if workdir is not None:
-        summary.write(workdir, joined, {name: space for name, (space, _) in prepared.items()}, batches)
+        asked = {"proxies": ",".join(proxy.label for proxy in chosen), **options, "key": summary.key_text(key)}
+        summary.write(workdir, joined, {name: space for name, (space, _) in prepared.items()}, batches, asked)
     return joined
 
 

@@ -16,6 +16,7 @@ from nasjax.report import stills
 from nasjax.report.model import Chart, Column
 
 MOST_POINTS = 3000  # of one chart; a browser stays quick
+_MARKED = 12  # points of a curve that are marked one by one, and whole numbers that are all ticks
 
 
 def column(label: str, values: Any) -> Column:
@@ -162,6 +163,11 @@ def curves(
     caption: str,
     band: tuple[Any, Any] | None = None,
     span: tuple[float, float] | None = None,
+    marks: Sequence[tuple[float, float, str]] = (),
+    level: float | None = None,
+    since: float | None = None,
+    faint: int = 0,
+    whole: bool = False,
     draw: Callable[[Theme], Figure] | None = None,
     height: int = 400,
 ) -> Chart:
@@ -176,6 +182,11 @@ def curves(
       caption: text under it.
       band: lower and upper edge of a band around the first curve, float [n] each.
       span: part of the horizontal axis that is shaded.
+      marks: points with a ring around them: x, y and what they are.
+      level: where a dotted horizontal line is drawn.
+      since: where a dashed vertical line is drawn.
+      faint: how many of the first curves are drawn thin and pale, in one colour and without a legend.
+      whole: whether the horizontal axis counts, such as epochs.
       draw: the same with matplotlib; a plain drawing by default.
       height: in pixels.
 
@@ -189,23 +200,100 @@ def curves(
             traces.append({"type": "scatter", "mode": "lines", "x": _plain(places), "y": _plain(edge), "line":
                            {"width": 0}, "hoverinfo": "skip", "showlegend": False, **fill})  # fmt: skip
     for i, (label, values) in enumerate(series.items()):
+        pale, turn = i < faint, max(i - faint, 0) + (faint > 0)
+        color = "@accent0/0.35" if pale else f"@accent{turn % 4}"
+        dash = ("solid", "dash", "dot")[turn // 4 % 3]
         traces.append({
-            "type": "scatter", "mode": "lines+markers", "name": html.escape(label), "x": _plain(places),
-            "y": _plain(values), "line": {"color": f"@accent{i % 4}", "width": 2}, "marker": {"size": 6},
+            "type": "scatter", "mode": "lines" if pale or len(places) > _MARKED else "lines+markers",
+            "name": html.escape(label), "x": _plain(places), "y": _plain(values), "showlegend": not pale,
+            "line": {"color": color, "width": 1 if pale else 2, "dash": dash}, "marker": {"size": 6},
             "hovertemplate": "%{y:.4g} at %{x:.4g}<extra>" + html.escape(label) + "</extra>",
         })  # fmt: skip
+    for across, up, label in marks:
+        traces.append({
+            "type": "scatter", "mode": "markers", "x": [across], "y": [up], "showlegend": False, "marker":
+            {"symbol": "circle-open", "size": 14, "color": "@ink", "line": {"width": 2}},
+            "hovertemplate": "%{y:.4g} at %{x:.4g}<extra>" + html.escape(label) + "</extra>",
+        })  # fmt: skip
+    count = {"dtick": 1} if whole and np.ptp(places) <= _MARKED else {"tickformat": ",d"} if whole else {}
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": html.escape(labels[0])}}, "yaxis": {"title": {"text": html.escape(labels[1])}},
-        "showlegend": len(series) > 1,
+        "xaxis": {"title": {"text": html.escape(labels[0])}, **count},
+        "yaxis": {"title": {"text": html.escape(labels[1])}},
+        "showlegend": len(series) - faint > 1,
     }  # fmt: skip
-    if span is not None:
-        layout["shapes"] = [{
+    layout["shapes"] = [
+        *([] if span is None else [{
             "type": "rect", "xref": "x", "yref": "paper", "x0": span[0], "x1": span[1], "y0": 0, "y1": 1,
             "fillcolor": "@accent1/0.16", "line": {"width": 0}, "layer": "below",
-        }]  # fmt: skip
+        }]),
+        *([] if level is None else [{
+            "type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1, "y0": level, "y1": level,
+            "line": {"color": "@muted", "width": 1, "dash": "dot"},
+        }]),
+        *([] if since is None else [{
+            "type": "line", "xref": "x", "yref": "paper", "x0": since, "x1": since, "y0": 0, "y1": 1,
+            "line": {"color": "@muted", "width": 1, "dash": "dash"},
+        }]),
+    ]  # fmt: skip
     if draw is None:
         draw = functools.partial(_still_curves, places, series, labels)
     return Chart(name, alt, caption, draw, traces, layout, height=height)
+
+
+def dots(
+    name: str,
+    rows: Sequence[str],
+    series: Mapping[str, tuple[Any, Any, Any]],
+    *,
+    label: str,
+    alt: str,
+    caption: str,
+    draw: Callable[[Theme], Figure],
+) -> Chart:
+    """Numbers with their intervals, a row each, the first one on top.
+
+    Args:
+      name: name of the PNG file, without ending.
+      rows: names.
+      series: name -> number, lower and upper end, float [rows] each; NaN is left out.
+      label: of the horizontal axis, whose numbers are correlations.
+      alt: what the chart shows, for those who do not see it.
+      caption: text under it.
+      draw: the same with matplotlib.
+
+    Returns:
+      The chart.
+    """
+    traces: list[dict[str, Any]] = []
+    step = 0.72 / max(len(series), 3)
+    ends = [0.0]
+    for i, (title, parts) in enumerate(series.items()):
+        values, low, high = (np.asarray(part, float) for part in parts)
+        low, high = (np.where(np.isfinite(part), part, values) for part in (low, high))
+        places = np.arange(len(rows)) + (i - (len(series) - 1) / 2) * step
+        ends += [v for part in (values, low, high) for v in part[np.isfinite(part)]]
+        said = [f"{html.escape(row)}<br><b>{number(v)}</b>" + (f" ({number(a)} to {number(b)})" if a < b else "")
+                for row, v, a, b in zip(rows, values, low, high, strict=True)]  # fmt: skip
+        traces.append({
+            "type": "scatter", "mode": "markers", "name": html.escape(title), "x": _plain(values), "y": _plain(places),
+            "marker": {"color": f"@accent{i % 4}", "size": 9}, "text": said,
+            "hovertemplate": "%{text}<extra>" + html.escape(title) + "</extra>",
+            "error_x": {"type": "data", "symmetric": False, "array": _plain(high - values), "arrayminus":
+                        _plain(values - low), "color": f"@accent{i % 4}/0.45", "thickness": 2.5, "width": 0},
+        })  # fmt: skip
+        traces.append({
+            "type": "scatter", "mode": "text", "x": _plain(high), "y": _plain(places), "hoverinfo": "skip",
+            "text": [f"  {number(v)}" for v in values], "textposition": "middle right", "showlegend": False,
+            "textfont": {"size": 10, "color": "@muted"}, "cliponaxis": False,
+        })  # fmt: skip
+    span = max(max(ends) - min(ends), 0.2)
+    layout = {
+        "xaxis": {"title": {"text": html.escape(label)}, "range": [min(ends) - 0.04 * span, max(ends) + 0.14 * span],
+                  "zerolinecolor": "@muted"},
+        "yaxis": {**_categories(rows, ""), "type": "linear", "range": [len(rows) - 0.4, -0.6], "zeroline": False},
+        "showlegend": len(series) > 1,
+    }  # fmt: skip
+    return Chart(name, alt, caption, draw, traces, layout, height=100 + len(rows) * (18 + 13 * len(series)))
 
 
 def _points(rows: np.ndarray, color: str, size: float, opacity: float) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import numpy as np
 from nasjax.graph_layout import layout
 from nasjax.types import Graph, InputError
 
-LIMIT = 400  # drawings of a report
-_EDGES = 60_000  # edges of all drawings; a graph of a hundred nodes has hundreds
+LIMIT = 3000  # drawings of a report: as many as a chart has points
+_EDGES = 30_000  # edges of all drawings, about 450 kB; a graph of a hundred nodes has hundreds
 
 
 class Drawings(NamedTuple):

@@ -19,12 +19,17 @@ class Picture(NamedTuple):
       alt: what the figure shows, for those who do not see it.
       caption: text under it.
       draw: makes the figure in the colours of a theme.
+      narrow: makes one for a phone, `nasjax.figure_style.PHONE` inches wide, where the figure would have to be scrolled
+        or read with a lens.
+      arch: an architecture that the page draws in place of the figure, where the report has a drawing of it.
     """
 
     name: str
     alt: str
     caption: str
     draw: Callable[[Theme], Figure]
+    narrow: Callable[[Theme], Figure] | None = None
+    arch: str = ""
 
 
 class Column(NamedTuple):
@@ -129,11 +134,13 @@ class Repeat(NamedTuple):
     """What was run, and how to run it again.
 
     Attributes:
-      command: the line to type.
+      command: the line to type; empty for what a program called, whose options ``flags`` then holds.
       flags: the flags that were given, one a line.
       facts: short name -> value: versions, devices, seed, fingerprints.
+      earlier: what has to run before it: (sentence, command, flags) each.
     """
 
     command: str
     flags: str
     facts: Mapping[str, str]
+    earlier: Sequence[tuple[str, str, str]] = ()

@@ -21,7 +21,9 @@ from nasjax.report.drawings import Drawings, embedded
 from nasjax.report.model import Bar, Chart, Code, Picture, Repeat, Section, Table
 
 DPI = 144
-_WIDE = 780  # pixels; a wider picture cannot be read on a phone unless it scrolls
+_WIDE = 560  # pixels; a wider picture cannot be read on a phone unless it scrolls
+_LONG = 12  # letters; longer headings may break, but not after every word
+_PHONE, _DARK = "(max-width: 640px)", "(prefers-color-scheme: dark)"
 _COLORS = 192  # a flat drawing needs no more, and the file is a third as large
 # As people write numbers: 1,234 or .83 or 12.5 % or 0.5 ± 0.1 or 10-20; but 2d and 3x3 are names.
 _NUMBER = re.compile(r"([+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)(?=$|[\s%±–-])", re.IGNORECASE)
@@ -99,7 +101,7 @@ class Page:
         """The policy that forbids the page to load anything, and its scripts."""
         allowed, parts = [], []
         if self._charts or self._tables or self._archs:
-            code = bundle.asset("report.js")
+            code = bundle.asset("report.js") + bundle.asset("charts.js")
             data = {
                 "archs": list(self._archs), "charts": self._charts, **embedded(self._shown, list(self._archs)),
                 "palettes": {name: colors._asdict() for name, colors in PALETTES.items()},
@@ -137,15 +139,19 @@ class Page:
     def _picture(self, picture: Picture, *, dark: bool = True) -> str:
         light = png(picture.draw("light"))
         (self._directory / f"{picture.name}.png").write_bytes(light)
-        with Image.open(io.BytesIO(light)) as image:
-            width, height = image.size
-        sources = [base64.b64encode(data).decode("ascii") for data in (light, *([png(picture.draw("dark"))] * dark))]
-        other = f'<source media="(prefers-color-scheme: dark)" srcset="data:image/png;base64,{sources[-1]}">'
-        kind = ' class="wide"' if width * 2 // 3 > _WIDE else ""
+        sources = []
+        if picture.narrow is not None:
+            sources.append(_source(picture.narrow("dark"), f"{_PHONE} and {_DARK}"))
+            sources.append(_source(picture.narrow("light"), _PHONE))
+        if dark:
+            sources.append(_source(picture.draw("dark"), _DARK))
+        width, height = _size(light)
+        kind = ' class="wide"' if width > _WIDE and picture.narrow is None else ""
+        drawn = f' data-a="{self._number(picture.arch)}"' if picture.arch in self._shown.graphs else ""
         return (
-            f"<picture>{other if dark else ''}"
-            f'<img{kind} alt="{html.escape(picture.alt)}" width="{width * 2 // 3}" height="{height * 2 // 3}" '
-            f'src="data:image/png;base64,{sources[0]}"></picture>'
+            f"<picture{drawn}>{''.join(sources)}"
+            f'<img{kind} alt="{html.escape(picture.alt)}" width="{width}" height="{height}" '
+            f'src="data:image/png;base64,{base64.b64encode(light).decode("ascii")}"></picture>'
         )
 
     def _table(self, table: Table) -> str:
@@ -153,13 +159,15 @@ class Page:
         keys = [[_key(value) for value in row] for row in table.rows]
         numeric = [_is_numeric(table.rows, keys, i) for i in range(len(table.columns))]
         left = {i for row in table.rows for i, v in enumerate(row) if i < table.text_columns or isinstance(v, Bar)}
+        left |= {i for i in range(len(table.columns)) if _is_words(table.rows, i)}
         head = "".join(
-            f'<th scope="col" class="{"text" if i in left else "number"}">{html.escape(name)}</th>'
+            f'<th scope="col" class="{"text" if i in left else "number"}{" long" * (len(name) > _LONG)}">'
+            f"{html.escape(name)}</th>"
             for i, name in enumerate(table.columns)
         )
         body = "".join(
             "<tr>" + "".join(
-                self._cell(value, i, table.text_columns, key if numeric[i] else None)
+                self._cell(value, i, i in left, key if numeric[i] else None)
                 for i, (value, key) in enumerate(zip(row, own, strict=True))
             ) + "</tr>"
             for row, own in zip(table.rows, keys, strict=True)
@@ -169,7 +177,7 @@ class Page:
         return (f'<div class="scroll" tabindex="0" role="region" aria-label="{named}"><table class="sortable">{caption}'
                 f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")  # fmt: skip
 
-    def _cell(self, value: str | Bar, place: int, text_columns: int, key: float | None) -> str:
+    def _cell(self, value: str | Bar, place: int, left: bool, key: float | None) -> str:
         tag, own = "td" if place else "th", "" if key is None else f' data-v="{key:.12g}"'
         if isinstance(value, Bar):
             share = min(abs(value.value), 1.0) * 100 if value.value == value.value else 0.0
@@ -183,7 +191,7 @@ class Page:
             if str(value) in self._shown.graphs:
                 text = f'<button type="button" class="arch" data-a="{self._number(str(value))}">{text}</button>'
         scope = ' scope="row"' if tag == "th" else ""
-        return f'<{tag}{scope} class="{"text" if place < text_columns else "number"}"{own}>{text}</{tag}>'
+        return f'<{tag}{scope} class="{"text" if left else "number"}"{own}>{text}</{tag}>'
 
 
 def png(figure: Figure) -> bytes:
@@ -212,17 +220,38 @@ def repeat_section(repeat: Repeat, number: int) -> str:
     Returns:
       the HTML.
     """
-    flags = html.escape(repeat.flags.strip())
+    steps = [*repeat.earlier, (_AGAIN if repeat.command else _CALL, repeat.command, repeat.flags)]
     return (
-        f'<section id="s{number}"><h2>{REPEAT}</h2><p>This command does it again, with the flags of the first run:</p>'
-        f'<pre tabindex="0" aria-label="command"><code>{html.escape(repeat.command)}</code></pre>'
-        + (f"<details open><summary>Flags</summary><pre><code>{flags}</code></pre></details>" if flags else "")
-        + facts_list(repeat.facts)
-        + "</section>"
+        f'<section id="s{number}"><h2>{REPEAT}</h2>{"".join(_step(*step) for step in steps)}'
+        f"{facts_list(repeat.facts)}</section>"
     )
 
 
+def _step(sentence: str, command: str, flags: str) -> str:
+    line = f'<pre class="whole" tabindex="0" aria-label="command"><code>{html.escape(command)}</code></pre>'
+    given = f"<pre><code>{html.escape(flags.strip())}</code></pre>" if flags.strip() else ""
+    if command and given:
+        given = f"<details open><summary>Flags</summary>{given}</details>"
+    return f"<p>{html.escape(sentence)}</p>{line if command else ''}{given}"
+
+
 REPEAT = "How to repeat this run"
+_AGAIN = "This command does it again, with the flags of the first run:"
+_CALL = "A program called nasjax with these options:"
+
+
+def _source(figure: Figure, media: str) -> str:
+    """A picture that the browser takes where the media query holds."""
+    data = png(figure)
+    width, height = _size(data)
+    packed = base64.b64encode(data).decode("ascii")
+    return f'<source media="{media}" width="{width}" height="{height}" srcset="data:image/png;base64,{packed}">'
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Width and height of a picture in pixels of the page, of which there are 96 to an inch."""
+    with Image.open(io.BytesIO(data)) as image:
+        return image.size[0] * 96 // DPI, image.size[1] * 96 // DPI
 
 
 def facts_list(facts: Mapping[str, str]) -> str:
@@ -267,6 +296,13 @@ def _is_numeric(rows: Sequence[Sequence[str | Bar]], keys: Sequence[Sequence[flo
             continue
         said += 1
     return said > 0
+
+
+def _is_words(rows: Sequence[Sequence[str | Bar]], place: int) -> bool:
+    """Whether a column holds words alone, but for gaps, so that it is aligned left."""
+    texts = [value if isinstance(value, str) else "0" for value in (row[place] for row in rows)]
+    said = [text for text in texts if text.strip(" \N{EN DASH}-")]
+    return bool(said) and all(_key(text) is None and re.search(r"[A-Za-z]", text) and _worded(text) for text in said)
 
 
 def _worded(text: str) -> bool:

@@ -105,18 +105,19 @@ class Choice(NamedTuple):
             for name in sorted(self.spearman, key=lambda name: -self.spearman[name])
         ]
 
-    def figure(self, *, theme: Any = "light") -> Figure:
+    def figure(self, *, theme: Any = "light", narrow: bool = False) -> Figure:
         """Draws correlations, gains and biases with what was chosen by them.
 
         Args:
           theme: "light" or "dark".
+          narrow: for a phone.
 
         Returns:
           The figure.
         """
         from nasjax.search.figure import choice_figure
 
-        return choice_figure(self, theme=theme)
+        return choice_figure(self, theme=theme, narrow=narrow)
 
     def selection(self, *, space: str = "", source: str = "") -> Selection:
         """What a search needs of it, ready to be saved.

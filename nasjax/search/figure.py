@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from nasjax.figure_style import PALETTES, Palette, Theme, style
+from nasjax.figure_style import PALETTES, PHONE, Palette, Theme, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,21 +15,23 @@ if TYPE_CHECKING:
     from nasjax.search.combine import Choice
 
 
-def choice_figure(choice: Choice, *, theme: Theme = "light") -> Figure:
-    """Draws the three steps of LIBRA side by side, a proxy a line.
+def choice_figure(choice: Choice, *, theme: Theme = "light", narrow: bool = False) -> Figure:
+    """Draws the three steps of LIBRA side by side, a proxy a line; one below the other on a phone.
 
     Args:
       choice: what ``libra`` returned.
       theme: colours.
+      narrow: for a phone, `nasjax.figure_style.PHONE` inches wide.
 
     Returns:
       The figure.
     """
     palette = PALETTES[theme]
     rows = choice.rows()[::-1]  # the best on top
-    figure = Figure(figsize=(10.5, 1.5 + 0.3 * len(rows)), layout="constrained")
+    size = (PHONE, 3 * (0.8 + 0.22 * len(rows))) if narrow else (10.5, 1.5 + 0.3 * len(rows))
+    figure = Figure(figsize=size, layout="constrained")
     figure.set_facecolor(palette.paper)
-    axes = figure.subplots(1, 3, sharey=True)
+    axes = figure.subplots(3, 1) if narrow else figure.subplots(1, 3, sharey=True)
     for axis in axes:
         style(axis, palette)
         axis.grid(axis="y", visible=False)
@@ -56,11 +58,12 @@ def choice_figure(choice: Choice, *, theme: Theme = "light") -> Figure:
     feature = "parameters" if choice.config.bias == "params" else choice.config.bias
     _label(axes[2], f"bias: Spearman with {feature}", "z3: nearest to accuracy's own (dashed)", palette)
 
-    axes[0].set_yticks(y, [row["proxy"] for row in rows], fontsize=10.5, color=palette.ink)
-    for tick, row in zip(axes[0].get_yticklabels(), rows, strict=True):
-        tick.set_color(palette.ink)
-        tick.set_fontweight("bold" if row["role"] else "normal")
-    axes[0].set_ylim(-0.6, len(rows) - 0.4)
+    for axis in axes if narrow else axes[:1]:
+        axis.set_yticks(y, [row["proxy"] for row in rows], fontsize=9 if narrow else 10.5, color=palette.ink)
+        for tick, row in zip(axis.get_yticklabels(), rows, strict=True):
+            tick.set_color(palette.ink)
+            tick.set_fontweight("bold" if row["role"] else "normal")
+        axis.set_ylim(-0.6, len(rows) - 0.4)
     return figure
 
 

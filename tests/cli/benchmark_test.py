@@ -92,7 +92,7 @@ def test_files_of_a_run(built):
     assert result["tasks"]["one"]["offline epoch"] == 1 and result["tasks"]["one"]["seeds"]["count"] == 4
     assert result["sha256"] == reader.about(built)["sha256"]
     page = (built / "report.html").read_text()
-    assert page.count("<figure>") == 3 and result["sha256"] in page
+    assert page.count('<figure class="chart"') == 5 and result["sha256"] in page
     assert (built / "rank_stability.png").stat().st_size > 1000
     assert "--seeds=2" in (built / "run.flags").read_text()
 

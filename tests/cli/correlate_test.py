@@ -48,8 +48,9 @@ def test_results_are_printed_and_written(workdir, capsys):
     for name in ("correlations", "explore", "agreement", "scatter_cifar10_test", "ranks_imagenet16_test"):
         assert (workdir / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
-    labels = [column["label"] for column in data["charts"][0]["columns"]]
-    assert labels[:2] == ["lswag", "nwot"] and "CIFAR-10 test accuracy" in labels
+    (points,) = (chart for chart in data["charts"] if chart["columns"])
+    labels = [column["label"] for column in points["columns"]]
+    assert labels[:2] == ["lswag", "nwot"] and "CIFAR-10 test accuracy, %" in labels
     assert len(data["graphs"]) == 40 and f"--flagfile={workdir}/correlate.flags" in page
 
 

@@ -49,7 +49,7 @@ def test_training_again_and_measuring(run, workdir, genotype, tmp_path):
     assert result["epochs"] == len(rows) == 2 and result["frames"] == 2 and result["temporal_modules"] == 0
     assert rows["test_accuracy"].iloc[-1] == pytest.approx(result["test_accuracy"])
     assert f"{100 * result['test_accuracy']:.2f} %" in out and "Traceback" not in err
-    assert (workdir / "report.html").read_text().count("<figure>") == 1
+    assert (workdir / "report.html").read_text().count('<figure class="chart"') == 2
     assert "--variant=views" in (workdir / "run.flags").read_text()
     code, out, _ = run(das_train, *argv)
     assert code == 0 and "2 epochs by an earlier run" in out

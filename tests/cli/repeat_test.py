@@ -1,6 +1,5 @@
 import importlib.metadata
 import json
-import subprocess
 import sys
 
 import nasjax
@@ -44,16 +43,16 @@ def test_the_command_is_the_one_that_was_typed(monkeypatch):
     assert repeat.program(config()) == "python -m launch.correlate"
 
 
-def test_a_commit_is_told_where_git_knows_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(nasjax, "__file__", str(tmp_path / "nasjax" / "__init__.py"))
-    assert repeat.version() == nasjax.__version__  # no checkout
-    (tmp_path / ".git").mkdir()
-    done = subprocess.CompletedProcess([], 0, "abc1234-dirty\n", "")
-    monkeypatch.setattr(repeat.subprocess, "run", lambda *args, **options: done)
-    assert repeat.version() == f"{nasjax.__version__}, commit abc1234-dirty"
-    monkeypatch.setattr(repeat.subprocess, "run", lambda *args, **options: _missing())
-    assert repeat.version() == nasjax.__version__
+def test_lists_of_fingerprints_are_told_too(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"images": ["sha256 01234567", "sha256 89abcdef"], "n": [1]}))
+    assert repeat.fingerprints(tmp_path) == {"Images": "sha256 01234567, sha256 89abcdef"}
 
 
-def _missing():
-    raise FileNotFoundError("git")
+def test_an_earlier_command_is_read_from_its_flags(tmp_path):
+    assert repeat.earlier(tmp_path, "Before:") == []
+    (tmp_path / "run.flags").write_text("# Repeats this run: python -m launch.score --flagfile=x\n--seed=1\n--a=b\n")
+    step = ("Before:", "python -m launch.score --flagfile=x", "--seed=1\n--a=b\n")
+    assert repeat.earlier(tmp_path, "Before:") == [step]
+    assert repeat.repeat(config(), tmp_path, devices=False, earlier=[step]).earlier == (step,)
+    (tmp_path / "run.flags").write_text("--seed=1\n")
+    assert repeat.earlier(tmp_path, "Before:") == []

@@ -344,6 +344,7 @@ def test_many_models_share_store_and_report(params, batches, tmp_path):
     assert (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()[1].startswith("one,")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "one" in page and "2 gelu" in page and "1 relu" in page
+    assert "How to repeat this run" in page and "key=jax.random.key(0)" in page and batches.fingerprint[:16] in page
     # The same models are not scored again, another one of the same name is.
     with Store.open(tmp_path) as store:
         kept = store.to_frame()

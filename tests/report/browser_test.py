@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from nasjax import report
 from nasjax.report import charts
@@ -39,6 +40,20 @@ def page(tmp_path_factory):
                                sections=[report.Section("Ranking", [table]), report.Section("Points", [points]),
                                          report.Section(EVIL, [EVIL, matrix, curve])],
                                networks=networks, repeat=repeat)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def other_page(tmp_path_factory):
+    """A long table, a network and a picture that has another one for phones."""
+    long = report.Table(("place",), [[str(i + 1)] for i in range(40)])
+    drawn = report.Picture("network", "Network", "Drawn.", lambda theme: Figure(figsize=(1, 1)), arch="two cells")
+    sheet = report.Picture("sheet", "Sheet", "Sheet.", lambda theme: Figure(figsize=(9, 1)),
+                           lambda theme: Figure(figsize=(3, 2)))  # fmt: skip
+    wide = Graph(("input", *["conv"] * 5, "output"), tuple(e for i in range(1, 6) for e in ((0, i), (i, 6))))
+    both = Graph(wide.nodes * 2, (*wide.edges, *((a + 7, b + 7) for a, b in wide.edges)))
+    path = tmp_path_factory.mktemp("other") / "report.html"
+    return report.write_report(path, title="T", sections=[report.Section("S", [long, drawn, sheet])],
+                               networks=report.Drawings({"two cells": both}))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +139,11 @@ def reader(browser, page):
     return Reader(browser, page)
 
 
+@pytest.fixture(scope="module")
+def other(browser, other_page):
+    return Reader(browser, other_page)
+
+
 @pytest.mark.parametrize(("screen", "theme"), [("phone", "dark"), ("desktop", "light")])
 def test_loads_without_errors_or_requests_and_fits_the_screen(reader, screen, theme):
     reader.open(screen, theme)
@@ -197,6 +217,14 @@ def test_axes_can_be_chosen(reader):
     reader.wait(lambda: chart.find_elements("css selector", ".js-line"))
 
 
+def test_texts_of_a_matrix_read_well_on_their_cells(reader):
+    for theme in ("light", "dark"):
+        reader.open("desktop", theme)
+        colours = set(reader.js("return [...document.querySelectorAll('.live .textpoint text')]"
+                                ".map((t) => t.style.fill)"))  # fmt: skip
+        assert colours == {"rgb(13, 21, 24)", "rgb(255, 255, 255)"}
+
+
 def test_a_tap_draws_on_a_phone(reader):
     reader.open("phone")
     x, y = reader.point()
@@ -222,3 +250,27 @@ def test_print_and_readers_without_scripts_get_the_still_pictures(reader):
         assert all(p.is_displayed() for p in reader.find("figure img")) and not reader.find(".live")
     finally:
         reader.cdp("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_long_tables_are_folded_and_a_sorted_one_shows_its_first(other):
+    other.open()
+    shown = lambda: [int(cell.text) for cell in other.find("tbody tr > *") if cell.is_displayed()]  # noqa: E731
+    assert shown() == list(range(1, 16))
+    other.find("thead button")[0].click()
+    assert shown() == list(range(40, 25, -1))
+    (more,) = other.find(".more")
+    assert more.text == "Show all 40 rows"
+    more.click()
+    assert len(shown()) == 40 and more.text == "Show fewer rows"
+
+
+def test_a_network_is_drawn_in_place_of_its_picture_and_a_phone_gets_its_own(other):
+    for screen, width in (("desktop", 9), ("phone", 3)):
+        other.open(screen)
+        assert len(other.find(".drawn svg .node")) == 14
+        pictures = {img.get_attribute("alt"): img for img in other.find("img")}
+        assert not pictures["Network"].is_displayed() and pictures["Sheet"].is_displayed()
+        assert other.js("return arguments[0].naturalWidth", pictures["Sheet"]) == width * report.DPI
+        assert other.js("return document.documentElement.scrollWidth") <= SCREENS[screen][0]
+        boxes = [node.rect for node in other.find(".drawn svg .node")]  # the second cell stands below the first
+        assert max(b["y"] for b in boxes[:7]) < min(b["y"] for b in boxes[7:])

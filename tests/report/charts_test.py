@@ -81,9 +81,41 @@ def test_plotly_accepts_every_chart(theme):
     matrix = charts.matrix("m", ["a", "b"], ["c"], [[0.5], [np.nan]], alt="", caption="")
     curves = charts.curves("c", [1, 2], {"one": [1, np.nan], "two": [2, 3]}, labels=("x", "y"), alt="", caption="",
                            band=([0, 0], [2, 2]), span=(1, 2))  # fmt: skip
-    for chart in (scatter(ring=0, line=([1], [2])), matrix, curves):
+    nine = {str(i): np.arange(20.0) for i in range(9)}
+    many = charts.curves("c", range(20), nine, labels=("x", "y"), alt="", caption="", marks=[(3, 3.0, "ring")], level=5,
+                         since=2, faint=4, whole=True)  # fmt: skip
+    dots = charts.dots("d", ["a", "b"], {"one": ([0.5, np.nan], [0.4, np.nan], [0.6, np.nan])}, label="rho", alt="",
+                       caption="", draw=many.draw)  # fmt: skip
+    for chart in (scatter(ring=0, line=([1], [2])), matrix, curves, many, dots):
         graph_objects.Figure(data=coloured(list(chart.traces)), layout=coloured(dict(chart.layout)))  # it validates
         assert chart.draw(theme).axes
+
+
+def test_curves_are_faint_marked_and_counted():
+    look = {"labels": ("epoch", "y"), "alt": "", "caption": "", "whole": True}
+    chart = charts.curves("c", [1, 2, 3], {"pale": [1, 2, 3], "strong": [2, 3, np.nan]}, faint=1, level=2.5, since=1.5,
+                          marks=[(2, 3.0, "best <epoch>")], **look)  # fmt: skip
+    pale, strong, ring = chart.traces
+    assert pale["line"]["width"] < strong["line"]["width"] and not pale["showlegend"]
+    assert strong["line"]["color"] == "@accent1"
+    assert strong["y"] == [2, 3, None] and (ring["x"], ring["y"]) == ([2], [3.0])
+    assert "best &lt;epoch&gt;" in ring["hovertemplate"] and chart.layout["xaxis"]["dtick"] == 1
+    level, since = chart.layout["shapes"]
+    assert (level["y0"], level["y1"], since["x0"], since["x1"]) == (2.5, 2.5, 1.5, 1.5)
+    long = charts.curves("c", np.arange(100), {"a": np.arange(100.0)}, **look)
+    assert "dtick" not in long.layout["xaxis"] and long.traces[0]["mode"] == "lines"
+
+
+def test_intervals_reach_from_end_to_end():
+    parts = ([0.5, -0.2], [0.3, np.nan], [0.6, np.nan])
+    chart = charts.dots("d", ["a<b", "c"], {"one": parts, "two": parts}, label="rho", alt="", caption="",
+                        draw=lambda theme: None)  # fmt: skip
+    first, text, second, _ = chart.traces
+    assert first["x"] == [0.5, -0.2] and first["error_x"]["array"] == pytest.approx([0.1, 0])
+    assert first["error_x"]["arrayminus"] == pytest.approx([0.2, 0]) and text["x"] == [0.6, -0.2]
+    assert first["y"][0] < second["y"][0] and "a&lt;b<br><b>.50</b> (.30 to .60)" in first["text"]
+    low, high = chart.layout["xaxis"]["range"]
+    assert low < -0.2 and high > 0.6 and chart.layout["yaxis"]["range"][0] > chart.layout["yaxis"]["range"][1]
 
 
 def test_names_in_a_matrix_are_text(tmp_path):

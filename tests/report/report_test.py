@@ -122,6 +122,37 @@ def test_what_was_run_is_the_last_part(tmp_path):
     assert "0.10" in text and 'href="#s2"' in path.read_text()
 
 
+def test_what_runs_before_comes_before_and_a_call_has_no_command(tmp_path):
+    repeat = report.Repeat("second", "--b=2", {}, [("It was made by:", "first", "--a=1")])
+    path = report.write_report(tmp_path / "r.html", title="T", sections=[], repeat=repeat)
+    text = " ".join(read(path).text)
+    order = [text.index(part) for part in ("It was made by:", "first", "--a=1", "does it again", "second", "--b=2")]
+    assert order == sorted(order)
+    path = report.write_report(tmp_path / "r.html", title="T", sections=[], repeat=report.Repeat("", "seed=1", {}))
+    text = " ".join(read(path).text)
+    assert "A program called nasjax" in text and "seed=1" in text and "does it again" not in text
+
+
+def test_a_phone_gets_a_picture_of_its_own(tmp_path):
+    def narrow(theme):
+        figure = draw(theme)
+        figure.set_size_inches(1, 1)
+        return figure
+
+    picture = report.Picture("p", "", "", draw, narrow)
+    path = report.write_report(tmp_path / "r.html", title="T", sections=[report.Section("S", [picture])])
+    medias = re.findall(r'<source media="([^"]*)" width="(\d+)"', path.read_text())
+    phone, dark = "(max-width: 640px)", "(prefers-color-scheme: dark)"
+    assert medias == [(f"{phone} and {dark}", "96"), (phone, "96"), (dark, "192")]
+
+
+def test_columns_of_words_are_aligned_left(tmp_path):
+    rows = [["a", "1.5", "", "z1", "3x"], ["b", "–", "yes", "2", "nan"]]
+    table = report.Table(["name", "number", "word", "mixed", "sized"], rows)
+    source = report.write_report(tmp_path / "r.html", title="T", sections=[report.Section("S", [table])]).read_text()
+    assert re.findall(r'<th scope="col" class="(\w+)"', source) == ["text", "number", "text", "number", "number"]
+
+
 def test_pictures_are_embedded_for_both_themes_and_saved(page):
     source = page.read_text(encoding="utf-8")
     data = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", source)

@@ -1,6 +1,6 @@
-// The script of a report: sorts tables, shows architectures, draws charts. It loads nothing.
+// The script of a report: sorts tables, shows architectures. It loads nothing.
 "use strict";
-(() => {
+const report = (() => {
   const page = JSON.parse(document.getElementById("data").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const narrow = matchMedia("(max-width: 640px)");
@@ -18,6 +18,7 @@
   function sortable(table) {
     const body = table.tBodies[0], original = [...body.rows];
     if (original.length < 2) return;
+    if (original.length > 24) fold(table, original.length);
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => {
       const numeric = original.some((row) => "v" in row.cells[column].dataset);
@@ -45,6 +46,16 @@
     });
   }
 
+  function fold(table, count) { // which rows are shown is a matter of style, so that a sorted table shows its first
+    const more = make("button", `Show all ${count} rows`, { type: "button", class: "more" });
+    table.classList.add("folded");
+    more.addEventListener("click", () => {
+      const folded = table.classList.toggle("folded");
+      more.textContent = folded ? `Show all ${count} rows` : "Show fewer rows";
+    });
+    table.parentNode.after(more);
+  }
+
   // Networks.
   const SVG = "http://www.w3.org/2000/svg";
   const PLAIN = new Set(["input", "output", "add", "head", "c_{k-2}", "c_{k-1}"]);
@@ -65,13 +76,35 @@
     svg("polygon", { points: `${at(0, 0)} ${at(7, 3)} ${at(7, -3)}`, class: "tip" }, parent);
   }
 
+  // Places of the nodes. Parts that are not connected, such as two cells, stand one below the other where they would be
+  // too wide side by side.
+  function stacked(graph, unit) {
+    const part = graph.x.map((_, i) => i), root = (i) => part[i] === i ? i : root(part[i]);
+    for (let i = 0; i < graph.e.length; i += 2) part[root(graph.e[i])] = root(graph.e[i + 1]);
+    const parts = [...new Set(part.map((_, i) => root(i)))];
+    if (parts.length < 2 || (Math.max(...graph.x) + 1) * unit < 640) return [graph.x, graph.y];
+    const [x, y] = [[...graph.x], [...graph.y]];
+    const members = parts.map((p) => x.map((_, i) => i).filter((i) => root(i) === p));
+    members.sort((a, b) => Math.min(...a.map((i) => graph.x[i])) - Math.min(...b.map((i) => graph.x[i])));
+    const spans = members.map((m) => m.map((i) => graph.x[i])).map((v) => [Math.min(...v), Math.max(...v)]);
+    const widest = Math.max(...spans.map(([low, high]) => high - low));
+    let top = 0;
+    members.forEach((m, k) => {
+      const [low, high] = spans[k], first = Math.min(...m.map((i) => graph.y[i]));
+      for (const i of m) [x[i], y[i]] = [graph.x[i] - low + (widest - high + low) / 2, graph.y[i] - first + top];
+      top = Math.max(...m.map((i) => y[i])) + 1.5;
+    });
+    return [x, y];
+  }
+
   function drawing(number) {
     const graph = page.graphs[number];
     if (!graph) return null;
     const names = graph.n.map((i) => page.labels[i]);
     const half = names.map((name) => (name.length * 6.3 + 16) / 2);
     const unit = Math.max(60, 2 * Math.max(...half) + 12), row = 40, tall = 11;
-    const x = graph.x.map((v) => (v + 0.5) * unit + 14), y = graph.y.map((v) => v * row + 16);
+    const [across, down] = stacked(graph, unit);
+    const x = across.map((v) => (v + 0.5) * unit + 14), y = down.map((v) => v * row + 16);
     const height = Math.max(...y) + 16;
     const counts = {};
     for (const name of names) if (!PLAIN.has(kind(name))) counts[kind(name)] = (counts[kind(name)] || 0) + 1;
@@ -103,12 +136,12 @@
     for (let i = 0; i < graph.e.length; i += 2) {
       const [a, b] = [graph.e[i], graph.e[i + 1]];
       const start = [x[a], y[a] + tall], end = [x[b], y[b] - tall];
-      if (graph.y[b] <= graph.y[a]) { // to the next column, along the gap between the two
+      if (down[b] <= down[a]) { // to the next column, along the gap between the two
         const gap = (x[a] + x[b]) / 2 + 6 * (around % 3) - 6, low = y[a] + tall + 4 + 2 * (around++ % 3);
         const side = [x[b] - half[b], y[b]];
         arrow(root, `M${start}L${x[a]},${low}L${gap},${low}L${gap},${y[b]}L${side}`, side, [gap, y[b]]);
         right = Math.max(right, gap + 6);
-      } else if (graph.y[b] - graph.y[a] < 1.01) arrow(root, `M${start}L${end}`, end, start);
+      } else if (down[b] - down[a] < 1.01) arrow(root, `M${start}L${end}`, end, start);
       else { // the smallest bend that crosses the fewest boxes
         const bends = [0, 0.5, 0.8, 1.15, 1.5, 2].flatMap((far) => far ? [far * unit, -far * unit] : [0]);
         const counts = bends.map((bend) => crossed(a, b, bend)), bend = bends[counts.indexOf(Math.min(...counts))];
@@ -128,13 +161,27 @@
     return root;
   }
 
+  for (const still of document.querySelectorAll("picture[data-a]")) {
+    const graph = drawing(Number(still.dataset.a));
+    if (!graph) continue;
+    const live = make("div", null, { class: "live drawn" });
+    live.append(graph);
+    still.before(live);
+    still.classList.add("off");
+    if (parseFloat(graph.style.width) > 1.5 * live.clientWidth) { // scrolls
+      graph.style.maxWidth = "none";
+      live.tabIndex = 0;
+    }
+  }
+
   // The card that shows an architecture: beside the pointer, on small screens at the lower edge.
   const card = make("div", null, { id: "card", role: "status", "aria-live": "polite", hidden: "" });
   const ring = make("div", null, { id: "ring", hidden: "" });
   document.body.append(card, ring);
+  const room = document.documentElement;
   let pinned = null, follow = null; // follow: where the card belongs, once it is more than a hover
 
-  const written = (value) => value === null ? "\u2013" : Number.isInteger(value) ? value.toLocaleString("en")
+  const numeral = (value) => value === null ? "\u2013" : Number.isInteger(value) ? value.toLocaleString("en")
     : String(Number(value.toPrecision(5))).replace("-", "\u2212");
 
   function show(arch, values, anchor, owner) {
@@ -143,13 +190,22 @@
     const close = make("button", "\u00d7", { type: "button", class: "close", "aria-label": "Close" });
     close.addEventListener("click", () => hide(true));
     card.replaceChildren(close);
-    if (graph) card.append(graph);
+    if (graph) {
+      const pane = make("div", null, { class: "pane" });
+      pane.append(graph);
+      const natural = parseFloat(graph.style.width);
+      card.style.maxWidth = narrow.matches ? "" : `min(${Math.min(Math.max(512, natural + 30), 760)}px, 96vw)`;
+      card.append(pane);
+      // What could not be read if it fitted scrolls.
+      const wide = narrow.matches && natural > 1.4 * room.clientWidth;
+      pane.classList.toggle("wide", wide);
+    }
     card.append(make("code", page.archs[arch]));
-    if (!graph) card.append(make("p", "No drawing in this report.", { class: "none" }));
+    if (!graph && Object.keys(page.graphs).length) card.append(make("p", "No drawing in this report.", { class: "none" }));
     const list = make("dl");
     for (const [name, value] of values) {
       const item = make("div");
-      item.append(make("dt", name), make("dd", written(value)));
+      item.append(make("dt", name), make("dd", numeral(value)));
       list.append(item);
     }
     if (values.length) card.append(list);
@@ -159,7 +215,7 @@
 
   function put(anchor) {
     if (narrow.matches) { card.style.left = card.style.top = ""; return; }
-    const box = card.getBoundingClientRect(), room = document.documentElement;
+    const box = card.getBoundingClientRect();
     const right = anchor.x + 18, left = anchor.x - 18 - box.width;
     card.style.left = `${Math.max(8, right + box.width < room.clientWidth - 8 ? right : left)}px`;
     card.style.top = `${Math.max(8, Math.min(anchor.y - box.height / 3, room.clientHeight - box.height - 8))}px`;
@@ -209,183 +265,7 @@
     });
   }
 
-  // Charts.
-  function colour(token, colours) {
-    const [name, opacity] = token.slice(1).split("/");
-    const accents = colours.accents;
-    if (name === "diverging") return [[0, accents[1]], [0.5, colours.paper], [1, accents[0]]];
-    if (name === "sequential") return [[0, colours.paper], [1, accents[0]]];
-    const hex = name.startsWith("accent") ? accents[Number(name.slice(6))] : colours[name];
-    if (!opacity) return hex;
-    const parts = [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
-    return `rgba(${parts.join(",")},${opacity})`;
-  }
-
-  function coloured(value, colours) {
-    if (typeof value === "string") return value.startsWith("@") ? colour(value, colours) : value;
-    if (Array.isArray(value)) return value.map((v) => coloured(v, colours));
-    if (value === null || typeof value !== "object") return value;
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, coloured(v, colours)]));
-  }
-
-  const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-  const sans = getComputedStyle(document.body).fontFamily;
-
-  function merged(base, more) {
-    const found = { ...base };
-    for (const [key, value] of Object.entries(more || {})) {
-      const nested = value && typeof value === "object" && !Array.isArray(value);
-      found[key] = nested ? merged(found[key] || {}, value) : value;
-    }
-    return found;
-  }
-
-  function figure(chart, axes, width) {
-    const colours = palette(), narrowed = width < 560;
-    const axis = {
-      gridcolor: "@grid", zerolinecolor: "@grid", linecolor: "@grid", tickcolor: "@muted", automargin: true,
-      tickfont: { color: "@muted", size: narrowed ? 10 : 11 }, title: { font: { size: 12.5 }, standoff: 12 },
-    };
-    let traces = chart.traces, layout = {}, ticks = null;
-    if (chart.columns.length) {
-      const [x, y] = axes.map((i) => chart.columns[i]), first = axes[0] === chart.x && axes[1] === chart.y;
-      traces = traces.filter((trace) => trace.rows || first).map((trace) => {
-        if (!trace.rows) return trace;
-        const { rows, ...rest } = trace;
-        return { ...rest, x: rows.map((r) => x.values[r]), y: rows.map((r) => y.values[r]), customdata: rows };
-      });
-      layout = Object.fromEntries([["xaxis", x], ["yaxis", y]].map(([name, column]) => {
-        const axisLayout = { title: { text: escaped(column.label) }, type: column.log ? "log" : "linear" };
-        if (column.low !== null) {
-          const top = Math.max(...column.values.filter((v) => v !== null));
-          axisLayout.range = [column.low, top + 0.05 * (top - column.low)];
-        }
-        return [name, axisLayout];
-      }));
-    }
-    if (traces[0] && traces[0].type === "heatmap") {
-      const cut = (name) => narrowed && name.length > 13 ? `${name.slice(0, 12)}\u2026` : name;
-      ticks = ["xaxis", "yaxis"].map((side) => chart.layout[side].ticktext.map(cut));
-      const cell = (width - 30 - 6.4 * Math.max(...ticks[1].map((name) => name.length))) / traces[0].x.length;
-      const longest = Math.max(...traces[0].text.flat().flatMap((t) => t.split("<br>").map((part) => part.length)));
-      const size = Math.min(12, cell / (0.62 * longest));
-      traces = [size < 8.5 ? { ...traces[0], texttemplate: "" } : { ...traces[0], textfont: { size } }];
-      layout = { xaxis: { tickangle: cell < 6.4 * Math.max(...ticks[0].map((name) => name.length)) ? -45 : 0 } };
-    }
-    const base = {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: sans, size: 12, color: "@ink" },
-      margin: { l: 48, r: 16, t: 16, b: 44 }, xaxis: axis, yaxis: axis, hovermode: "closest", showlegend: false,
-      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" }, dragmode: hovers ? "zoom" : false,
-      hoverlabel: { bgcolor: "@paper", bordercolor: "@muted", font: { color: "@ink", family: sans } },
-      height: narrowed ? Math.min(chart.height, 400) : chart.height, width,
-    };
-    const whole = merged(merged(base, layout), chart.layout);
-    if (ticks) [whole.xaxis.ticktext, whole.yaxis.ticktext] = ticks;
-    return [coloured(traces, colours), coloured(whole, colours)];
-  }
-
-  function explore(chart, place, redraw, axes) {
-    if (chart.columns.length < 3) return;
-    const row = make("div", null, { class: "pick" });
-    ["Horizontal", "Vertical"].forEach((name, side) => {
-      const label = make("label", `${name} axis `), choice = make("select");
-      chart.columns.forEach((column, i) => choice.append(new Option(column.label, i, i === axes[side], i === axes[side])));
-      choice.addEventListener("change", () => { axes[side] = Number(choice.value); hide(true); redraw(); });
-      label.append(choice);
-      row.append(label);
-    });
-    place.before(row);
-  }
-
-  async function chartIn(holder, Plotly) {
-    const chart = page.charts[Number(holder.dataset.c)], axes = [chart.x, chart.y];
-    const still = holder.querySelector("picture");
-    const points = chart.columns.length > 0;
-    const help = points ? " Arrow keys move from point to point, Escape closes." : "";
-    const live = make("div", null, { class: "live", role: "group", "aria-label": chart.alt + help });
-    if (points) live.tabIndex = 0;
-    still.before(live);
-    const redraw = () => Plotly.react(live, ...figure(chart, axes, live.clientWidth),
-      { displayModeBar: false, scrollZoom: false });
-    explore(chart, live, redraw, axes);
-    await redraw();
-    still.classList.add("off");
-    dark.addEventListener("change", redraw);
-    let before = live.clientWidth;
-    new ResizeObserver(() => {
-      if (live.clientWidth && live.clientWidth !== before) { before = live.clientWidth; redraw(); }
-    }).observe(live);
-    if (!points) return;
-
-    const values = (row) => {
-      const first = [...new Set([...axes, ...chart.columns.keys()])].slice(0, 8);
-      return first.map((i) => [chart.columns[i].label, chart.columns[i].values[row]]);
-    };
-    const place = (x, y) => {
-      const { xaxis, yaxis } = live._fullLayout, box = live.getBoundingClientRect();
-      return { x: box.left + xaxis._offset + xaxis.d2p(x), y: box.top + yaxis._offset + yaxis.d2p(y) };
-    };
-    const where = (row) => {
-      const at = place(...axes.map((i) => chart.columns[i].values[row]));
-      ring.style.left = `${at.x}px`;
-      ring.style.top = `${at.y}px`;
-      return at;
-    };
-    const open = (row) => {
-      show(chart.archs[row], values(row), where(row), live);
-      ring.hidden = card.hidden;
-    };
-    let current = -1;
-    live.on("plotly_hover", (event) => {
-      const row = event.points.map((p) => p.customdata).find((r) => r !== undefined);
-      if (row === undefined || pinned) return;
-      current = row;
-      open(row);
-    });
-    live.on("plotly_unhover", () => hide(false));
-    live.on("plotly_click", (event) => {
-      const row = event.points.map((p) => p.customdata).find((r) => r !== undefined);
-      if (row === undefined) return;
-      hide(true);
-      current = row;
-      open(row);
-      pin(live, () => where(row));
-    });
-    live.on("plotly_relayouting", () => hide(true));
-    live.addEventListener("blur", () => hide(false));
-    live.addEventListener("keydown", (event) => {
-      const far = Number.MAX_SAFE_INTEGER;
-      const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, Home: -far, End: far }[event.key];
-      if (!step) return;
-      event.preventDefault();
-      const [x, y] = axes.map((i) => chart.columns[i].values);
-      const order = [...x.keys()].filter((r) => x[r] !== null && y[r] !== null).sort((a, b) => x[a] - x[b] || a - b);
-      if (!order.length) return;
-      const now = order.indexOf(current), next = now < 0 && step === 1 ? 0 : now + step;
-      current = order[Math.max(0, Math.min(order.length - 1, next))];
-      hide(true);
-      open(current);
-      follow = () => where(current);
-    });
-  }
-
-  async function unpack() {
-    const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), (c) => c.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    document.head.append(make("script", await new Response(stream).text()));
-    return window.Plotly;
-  }
-
-  async function main() {
-    document.querySelectorAll("table.sortable").forEach(sortable);
-    const holders = [...document.querySelectorAll("figure.chart")];
-    if (holders.length) {
-      const Plotly = await unpack();
-      for (const holder of holders) await chartIn(holder, Plotly);
-    }
-    document.documentElement.dataset.ready = "yes";
-  }
-
-  // An old browser keeps the still pictures.
-  main().catch((error) => console.error(`Charts stay still pictures: ${error}`));
+  document.querySelectorAll("table.sortable").forEach(sortable);
+  return { page, dark, hovers, make, palette, card, ring, show, hide, pin, pinned: () => pinned,
+    moveTo: (where) => { follow = where; } };
 })();
