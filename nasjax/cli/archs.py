@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import difflib
 import gzip
 import pathlib
 import re
@@ -55,7 +56,14 @@ def _chosen(key: jax.Array, space: Any, text: str) -> list[str]:
         items = [("--archs", items[0][1])]
     if not items:
         raise InputError(f"--archs={text!r} names no architecture. Allowed: {FORMS}.")
-    return _decoded(space, items)
+    try:
+        return _decoded(space, items)
+    except InputError:
+        close = difflib.get_close_matches(kind.lower(), ("random", "file", "all"), n=1) if kind.isalpha() else []
+        if not close:
+            raise
+        given, meant = (word[:_LONGEST] for word in (text, f"{close[0]}{colon}{rest}"))
+        raise InputError(f"--archs={given}: did you mean {meant}? Allowed: {FORMS}.") from None
 
 
 def _random(key: jax.Array, space: Any, count: str) -> list[str]:

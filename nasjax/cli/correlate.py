@@ -122,7 +122,7 @@ def write_results(
     with records.replaced(files[2]) as file:
         file.write(json.dumps(_result(found, source, table), indent=2) + "\n")
     with records.replaced(files[3]) as file:
-        file.write(f"# Repeats this run: {common.program()} --flagfile={files[3]}\n{flags}")
+        file.write(f"# Repeats this run: {common.command_of(CorrelateConfig)} --flagfile={files[3]}\n{flags}")
     facts = {
         "Architectures scored": f"{found.scored:,}",
         "Of known accuracy": f"{len(found.joined):,}",

@@ -21,7 +21,7 @@ from nasjax.types import InputError
 
 Config = TypeVar("Config")
 _METADATA = "nasjax.option"
-_HELP_FLAGS = ("help", "helpshort", "helpfull")
+_HELP_FLAGS = ("h", "help", "helpshort", "helpfull")
 _NEEDED = {int: "a whole number, as in 3,", float: "a number, as in 0.5,", bool: "true or false"}
 _LONGEST = 100  # characters of a flag's name
 

@@ -53,6 +53,18 @@ def test_a_space_too_large_to_list():
     assert "too large to list" in message(large, "all")
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("radnom:5", "random:5"), ("Random:5", "random:5"), ("flie:x.txt", "file:x.txt"), ("al", "all")]
+)
+def test_a_mistyped_form_is_named(space, typed, meant):
+    assert message(space, typed).startswith(f"--archs={typed}: did you mean {meant}? Allowed: random:N, all, file:PATH")
+
+
+def test_a_code_that_looks_like_a_form():
+    own = types.SimpleNamespace(name="own", decode=list, encode=list)
+    assert archs.choose(KEY, own, "small") == ["small"]
+
+
 def test_all(space):
     assert len(set(archs.choose(KEY, space, "all"))) == 15625
 

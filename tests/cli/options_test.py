@@ -49,7 +49,7 @@ def test_given_flags_can_be_read_again(tmp_path):
     assert later.devices == 1
 
 
-@pytest.mark.parametrize("flag", ["--help", "--helpshort", "--helpfull"])
+@pytest.mark.parametrize("flag", ["--help", "--helpshort", "--helpfull", "-h"])
 def test_help_needs_nothing_else(flag):
     assert options.parse(Example, [flag]) == (None, "")
 

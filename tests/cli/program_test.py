@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from nasjax.cli import program
+from nasjax.cli import correlate, program
 
 TEXT = "  python -m launch.das_search --workdir=x\nRun launch.score with this; nasjax.launch, launch.flags_"
 
@@ -34,6 +34,20 @@ def test_an_installed_command(called):
 def test_a_file(called):
     called("small.py")
     assert program.program() == "python small.py" and program.spelled(TEXT) == TEXT
+
+
+def test_the_command_of_a_configuration(called):
+    for path, spec, command in (
+        ("/usr/bin/nasjax-correlate", None, "nasjax-correlate"),
+        ("/x/launch/correlate.py", "launch.correlate", "python -m launch.correlate"),
+        ("/x/nasjax/cli/demo.py", "nasjax.cli.demo", "python -m nasjax.cli.correlate"),
+        ("/usr/bin/nasjax-score", None, "python -m nasjax.cli.correlate"),
+        ("other", None, "python -m nasjax.cli.correlate"),
+    ):
+        called(path, spec)
+        assert program.command_of(correlate.CorrelateConfig) == command, path
+    called("small.py")
+    assert program.command_of(type("Config", (), {"__module__": "__main__"})) == "python small.py"
 
 
 def test_again(called, tmp_path):
