@@ -63,7 +63,7 @@ def _chosen(key: jax.Array, space: Any, text: str) -> list[str]:
         if not close:
             raise
         given, meant = (word[:_LONGEST] for word in (text, f"{close[0]}{colon}{rest}"))
-        raise InputError(f"--archs={given}: did you mean {meant}? Allowed: {FORMS}.") from None
+        raise InputError(f"--archs: {given!r}: did you mean {meant}? Allowed: {FORMS}.") from None
 
 
 def _random(key: jax.Array, space: Any, count: str) -> list[str]:

@@ -378,4 +378,5 @@ def compared(config: CommandConfig) -> dict[str, Any]:
 
 def _complain(message: str) -> None:
     console = Console(stderr=True, highlight=False, emoji=False)
-    console.print(spelled(message), style="red" if console.is_terminal else None, markup=False, soft_wrap=True)
+    message = spelled(message).replace("; do: did you mean", ". Did you mean")  # the library's form, as a sentence
+    console.print(message, style="red" if console.is_terminal else None, markup=False, soft_wrap=True)

@@ -34,14 +34,13 @@ class Rate:
         self._compiles = compiles
         self._begin = clock()
         self._reports: collections.deque[tuple[float, int]] = collections.deque(maxlen=_WINDOW)
-        self._started = False
+        self._done: int | None = None
 
     def report(self, done: int) -> None:
-        """Notes that ``done`` items are finished."""
-        if not self._started:
-            self._started = True
-        elif not self._reports or done != self._reports[-1][1]:
+        """Notes that ``done`` items are finished; the first report, and what repeats it, says what was there before."""
+        if self._done is not None and done != self._done:
             self._reports.append((self.clock(), done))
+        self._done = done
 
     @property
     def compiling(self) -> bool:

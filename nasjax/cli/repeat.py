@@ -37,7 +37,8 @@ def repeat(
         if hasattr(config, name):
             facts[name.capitalize()] = str(getattr(config, name))
     facts |= fingerprints(workdir)
-    return Repeat(f"{common.command_of(type(config))} --flagfile={workdir / file}", config.run_flags, facts, tuple(earlier))
+    command = f"{common.command_of(type(config))} --flagfile={workdir / file}"
+    return Repeat(command, config.run_flags, facts, tuple(earlier))
 
 
 def earlier(workdir: pathlib.Path, sentence: str, *, file: str = common.RUN_FLAGS) -> list[tuple[str, str, str]]:

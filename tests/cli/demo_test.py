@@ -25,7 +25,7 @@ def test_a_small_demonstration_runs_to_the_report(tmp_path, capsys):
     assert "Report:" in out and "Next: open" in out
     for name in ("scores.csv", "correlations.csv", "report.html", "run.flags", "config.json", "scores.sqlite"):
         assert (tmp_path / name).is_file(), name
-    for name, command in {"run.flags": "score", "correlate.flags": "correlate"}.items():  # not that of the demonstration
+    for name, command in {"run.flags": "score", "correlate.flags": "correlate"}.items():  # not "demo"
         first = (tmp_path / name).read_text().splitlines()[0]
         assert first == f"# Repeats this run: python -m nasjax.cli.{command} --flagfile={tmp_path / name}"
 

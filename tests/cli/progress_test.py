@@ -33,6 +33,17 @@ def test_rate_ignores_the_start_and_what_was_done_before():
     assert rate.left(600) == 0.0
 
 
+def test_rate_ignores_a_start_that_is_told_twice():
+    clock = Clock()
+    rate = progress.Rate(clock)
+    rate.report(0)
+    rate.report(0)  # as the first generation of a search does
+    assert rate.compiling
+    clock.now = 100.0  # compilation
+    rate.report(8)
+    assert rate.per_second() is None and not rate.compiling
+
+
 def test_rate_follows_the_last_reports():
     clock = Clock()
     rate = progress.Rate(clock)
