@@ -378,5 +378,5 @@ def compared(config: CommandConfig) -> dict[str, Any]:
 
 def _complain(message: str) -> None:
     console = Console(stderr=True, highlight=False, emoji=False)
-    message = spelled(message).replace("; do: did you mean", ". Did you mean")  # the library's form, as a sentence
+    message = spelled(message).replace("; do: did you mean", "; did you mean")  # "do" before what is no order
     console.print(message, style="red" if console.is_terminal else None, markup=False, soft_wrap=True)

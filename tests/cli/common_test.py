@@ -200,6 +200,15 @@ def test_run_in_process_reports_bad_input(capsys):
     assert capsys.readouterr().err == "size 9 is wrong\n"
 
 
+def test_a_question_is_no_order(capsys):
+    def main(config):
+        raise InputError("space 'x' is unknown; allowed: y; do: did you mean 'y'?")
+
+    with pytest.raises(SystemExit):
+        common.run(main, Config, argv=["--workdir=x"])
+    assert capsys.readouterr().err == "space 'x' is unknown; allowed: y; did you mean 'y'?\n"
+
+
 def test_compared_leaves_out_where():
     assert common.compared(Config(workdir="a", run_flags="--size=1")) == common.compared(Config(workdir="b"))
     assert set(common.NOT_COMPARED) <= set(common.compared(Config(workdir="a")))

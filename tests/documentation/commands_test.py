@@ -18,9 +18,13 @@ def documents(root):
 
 
 def commands(text, package):
-    """Commands of a package in a page, as words: in blocks, over lines with a backslash, or within a sentence."""
+    """Commands in a page, as words: in blocks, over lines with a backslash, or within a sentence.
+
+    Those of a package, as ``python -m launch.score``; of "" the installed ones, as ``nasjax-score``.
+    """
     found = []
-    for name, rest in re.findall(rf"python -m {package}\.(\w+)((?: [^`\n]*)?)", re.sub(r" *\\\n\s*", " ", text)):
+    start = rf"python -m {package}\.(\w+)" if package else r"(?<![\w/-])nasjax-([a-z-]+)(?![\w*.-])"
+    for name, rest in re.findall(rf"{start}((?: [^`\n]*)?)", re.sub(r" *\\\n\s*", " ", text)):
         if rest.count('"') % 2:  # itself part of a text in quotes, as gcloud takes it
             rest = rest.rpartition('"')[0]
         words = shlex.split(rest, comments=True)
@@ -39,7 +43,8 @@ def config_of(module):
 def test_every_command_of_launch_is_understood(root):
     count = 0
     for page, text in documents(root).items():
-        for name, rest in commands(text, "launch"):
+        installed = [(name.replace("-", "_"), rest) for name, rest in commands(text, "")]
+        for name, rest in commands(text, "launch") + installed:
             if name.isupper():  # a placeholder
                 continue
             module = importlib.import_module(f"nasjax.cli.{name}")

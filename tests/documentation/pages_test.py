@@ -108,14 +108,6 @@ def of_libra(folder):
     return {}
 
 
-def of_own_model(folder):
-    import flax.linen as nn
-
-    wide = nn.Sequential([nn.Conv(8, (3, 3)), nn.relu, lambda x: x.mean((1, 2)), nn.Dense(10)])
-    start = lambda key: wide.init(key, jnp.zeros((1, 8, 8, 3)))  # noqa: E731
-    return {"wide": wide, "wide_params": start(jax.random.key(0)), "wide_init": start}
-
-
 def of_proxies(folder):
     own = {"space": nasjax.get_space("nasbench201"), "batches": nasjax.data.load("photos")}
     return {**own, "jax": jax, "nasjax": nasjax}
@@ -142,7 +134,7 @@ def of_spaces(folder):
 
 PREPARE = {
     "benchmark": of_benchmark, "das": of_das, "das_networks": of_das, "data": of_data,
-    "kronecker": of_kronecker, "libra": of_libra, "own_model": of_own_model, "proxies": of_proxies,
+    "kronecker": of_kronecker, "libra": of_libra, "proxies": of_proxies,
     "pruning": of_pruning, "score": of_score, "spaces": of_spaces,
 }  # fmt: skip
 
