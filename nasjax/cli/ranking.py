@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,8 +55,12 @@ def reasons(result: Any) -> collections.Counter[str]:
     found: collections.Counter[str] = collections.Counter()
     for i in range(len(result.archs)):
         bad = [(name, result.reasons[name][i]) for name in names if not result.valid[name][i]]
-        if bad:
-            found[joined_reasons(bad, len(names))] += 1
+        heads = {reason.partition("; ")[0] for _, reason in bad}
+        if len(heads) == 1 and len(bad) == len(names):  # a dead cell, whatever else its scores are
+            found[heads.pop()] += 1
+        elif bad:
+            told = re.sub(r"(\w+): (?=\1 is )", "", joined_reasons(bad, len(names)))  # "nwot: nwot is -inf"
+            found[told] += 1
     return found
 
 

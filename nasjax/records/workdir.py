@@ -120,6 +120,8 @@ def joined_reasons(bad: Sequence[tuple[str, str]], columns: int) -> str:
 
 
 def _shown(config: Mapping[str, Any], field: str) -> str:
+    if field in config and config[field] is None:
+        return "not given"
     text = json.dumps(config[field]) if field in config else "absent"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 

@@ -61,6 +61,14 @@ def test_invalid_architectures_are_explained():
     assert f"Invalid, ranked last: 2 of 2: {dead} (1); zico: not finite (1)." in text
 
 
+def test_the_reason_of_a_dead_architecture_is_told_once():
+    dead = "no path from input to output"
+    found = result({"zico": [0.0, 1.0], "nwot": [0.0, 1.0]},
+                   valid={"zico": [False, True], "nwot": [False, False]},
+                   reasons={"zico": [dead, ""], "nwot": [f"{dead}; nwot is -inf", "nwot is -inf"]})
+    assert ranking.reasons(found) == {dead: 1, "nwot is -inf": 1}
+
+
 @pytest.mark.parametrize("value,text", [(0.123456, "0.1235"), (12, "12"), (1234567.0, "1,234,567"), (1e15, "1e+15"),
                                         (float("nan"), "nan"), (float("-inf"), "-inf"), (-3.14159e-7, "-3.142e-07")])
 def test_number(value, text):

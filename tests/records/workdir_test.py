@@ -47,7 +47,7 @@ def test_claim_of_another_configuration_lists_what_differs(tmp_path):
         records.claim_workdir(tmp_path, changed)
     message = str(error.value)
     assert "seed: there 0, now 3" in message
-    assert "interval: there [2, 7], now absent" in message and "alpha: there absent, now null" in message
+    assert "interval: there [2, 7], now absent" in message and "alpha: there absent, now not given" in message
     assert "space" not in message and "--workdir" in message and "same flags" in message
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 0
 
