@@ -76,7 +76,7 @@ def population_map(
       fn: ``fn(item, *shared) -> pytree of arrays``. ``item`` is one element of the population
         (leading axis removed). Pure and traceable; should not close over large arrays.
       engine: one of ``ENGINES``.
-      batching: ``"map"`` runs the items of a block one after another, ``"vmap"`` together.
+      batching: ``"map"`` runs the items of a block one after another, ``"vmap"`` together; ``"auto"`` is map here.
       chunk: items of a block on each device; by default 8 on CPU, and elsewhere 64, or with "vmap" 125 (25 where the
         device has less than 40 GiB).
       devices: None for all local devices, a count, or the devices themselves.
@@ -88,7 +88,8 @@ def population_map(
       InputError: unknown engine or batching, a chunk below one, or devices that do not exist.
     """
     _check_choice("engine", engine, ENGINES)
-    _check_choice("batching", batching, BATCHINGS)
+    _check_choice("batching", batching, ("auto", *BATCHINGS))
+    batching = "map" if batching == "auto" else batching
     chosen = choose_devices(devices)
     if engine == "auto":
         engine = "pmap" if len(chosen) > 1 else "jit"
