@@ -1,8 +1,8 @@
 """Measures effective receptive fields: which pixels of an image move the centre of the last feature map.
 
 Examples:
-  python -m launch.das_erf --workdir=runs/erf --genotype=runs/search/genotype.json --data=npz:cifar10.npz
-  python -m launch.das_erf --workdir=runs/erf --trained=runs/2d,runs/das --data=npz:cifar10.npz
+  python -m launch.das_erf --workdir=runs/erf --genotype=runs/das/genotype.json --data=npz:cifar10.npz
+  python -m launch.das_erf --workdir=runs/erf_trained --trained=runs/2d,runs/videos --data=npz:cifar10.npz
 
 The derivative is taken through the cell, with respect to the image itself. --trained names workdirs of
 launch.das_train; each is measured with its own weights and, beside them, with fresh ones.

@@ -1,7 +1,7 @@
 """Trains a network on the videos of a genotype, or a baseline beside it, for classes or for segmentation.
 
 Examples:
-  python -m launch.das_train --workdir=runs/das --genotype=runs/search/genotype.json --data=npz:cifar10.npz
+  python -m launch.das_train --workdir=runs/videos --genotype=runs/das/genotype.json --data=npz:cifar10.npz
   python -m launch.das_train --workdir=runs/2d --variant=2d --data=npz:cifar10.npz
   python -m launch.das_train --workdir=runs/masks --task=segmentation --variant=identity --data=camvid:camvid.npz
       --network=resnet18 --width=16 --stem=cifar --output_stride=4 --crop=96 --base=0 --test_size=0

@@ -5,8 +5,8 @@ Examples:
   python -m launch.grasp --workdir=runs/matrix --job=transfer --column=cifar10_test,cifar100_test,imagenet16_test
   python -m launch.grasp --workdir=runs/strong --num_train=78 --preset=strong --scores=nasbench201_cifar10
       --pretrain=nwot,synflow,zen,flops,params
-  python -m launch.grasp --workdir=runs/all --job=fit
-  python -m launch.grasp --workdir=runs/rank --job=rank --model=runs/all/predictor --archs=all
+  python -m launch.grasp --workdir=runs/fitted --job=fit
+  python -m launch.grasp --workdir=runs/rank --job=rank --model=runs/fitted/predictor --archs=all
 
 evaluate (the default) trains on --num_train architectures and ranks all others, once a split; transfer trains on each
 column and ranks on each; fit trains on the whole table and saves the predictor; rank orders --archs by a predictor.

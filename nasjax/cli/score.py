@@ -1,9 +1,9 @@
 """Scores neural architectures without training them, and ranks them.
 
 Examples:
-  python -m launch.score --workdir=runs/first --archs=random:64
+  python -m launch.score --workdir=runs/some --archs=random:64
   python -m launch.score --workdir=runs/cifar --data=npz:cifar10.npz#test --proxies=lswag,zico --archs=all
-  python -m launch.score --workdir=runs/mine --archs=file:my_architectures.txt --proxies=all
+  python -m launch.score --workdir=runs/listed --archs=file:my_architectures.txt --proxies=all
 
 Every finished block is saved in the workdir: stopped at any moment, the same command goes on from there. Several
 processes share the work where each is started with --coordinator_address, --num_processes and --process_id, or by

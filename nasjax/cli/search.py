@@ -5,7 +5,7 @@ Examples:
   python -m launch.search --workdir=runs/vit --space=autoformer_small --selection=FILE --min_params=21e6
       --max_params=24e6 --image_size=64 --batch_size=8
   python -m launch.search --workdir=runs/darts --space=darts --algorithm=pruning --selection=FILE
-  python -m launch.search --workdir=runs/predicted --predictor=runs/all/predictor
+  python -m launch.search --workdir=runs/predicted --predictor=runs/fitted/predictor
   python -m launch.search --workdir=runs/table --table=nasbench201 --column=cifar10_test --algorithm=aging
 
 FILE is a selection of proxies, as launch.libra writes it. Every generation is saved in the workdir: stopped at any

@@ -2,7 +2,7 @@
 
 Examples:
   python -m launch.train --workdir=runs/one --arch=random:1 --epochs=12 --batch_size=64
-  python -m launch.train --workdir=runs/cell --data=npz:cifar10.npz#train --valid=npz:cifar10.npz#test
+  python -m launch.train --workdir=runs/trained --data=npz:cifar10.npz#train --valid=npz:cifar10.npz#test
       --arch='|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|none~0|none~1|avg_pool_3x3~2|'
   python -m launch.train --workdir=runs/vit --space=autoformer_tiny --preset=autoformer --data=folder:imagenet/train
       --valid=folder:imagenet/val --image_size=224 --arch=file:found.txt
