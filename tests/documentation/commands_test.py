@@ -62,3 +62,18 @@ def test_every_benchmark_exists(root):
     for page, text in documents(root).items():
         for name, _ in commands(text, "benchmarks"):
             assert (root / "benchmarks" / f"{name}.py").is_file(), f"{page} names benchmarks.{name}"
+
+
+def test_a_working_directory_belongs_to_one_command(root):
+    """Who types what the pages say, one after the other, is not told that a directory holds another run."""
+    seen = {}
+    for page, text in documents(root).items():
+        if page.stem in ("cli", "results", "decisions", "searching"):  # examples of one command each; a record; generated
+            continue
+        for name, rest in commands(text, "launch") + commands(text, ""):
+            own = tuple(sorted(w for w in rest if not w.startswith(("--coordinator", "--num_proc", "--process_id"))))
+            where = next((w for w in own if w.startswith("--workdir=")), None)
+            if where and name != "correlate" and not any(w.startswith("--flagfile") for w in own):
+                known = seen.setdefault(where, (name, own, page))
+                assert known[:2] == (name, own), f"{where} is used by two commands, in {known[2]} and {page}"
+    assert len(seen) > 30
