@@ -65,10 +65,13 @@ def test_every_benchmark_exists(root):
 
 
 def test_a_working_directory_belongs_to_one_command(root):
-    """Who types what the pages say, one after the other, is not told that a directory holds another run."""
+    """Who types what the pages say, one after the other, is not told that a directory holds another run.
+
+    Left out are examples of one command each, a record, and a page that is generated.
+    """
     seen = {}
     for page, text in documents(root).items():
-        if page.stem in ("cli", "results", "decisions", "searching"):  # examples of one command each; a record; generated
+        if page.stem in ("cli", "results", "decisions", "searching"):
             continue
         for name, rest in commands(text, "launch") + commands(text, ""):
             own = tuple(sorted(w for w in rest if not w.startswith(("--coordinator", "--num_proc", "--process_id"))))
