@@ -67,6 +67,7 @@ class Darts(Classifier, OneProgram):
     precision: str = "highest"
 
     drops_paths: ClassVar[bool] = True  # see `nasjax.spaces.optional`
+    forward_over_reverse: ClassVar[bool] = True  # see `nasjax.spaces.optional`
 
     def __post_init__(self) -> None:
         """Fills in the variant's sizes, and checks all."""

@@ -35,6 +35,10 @@ class CellConfig(NamedTuple):
     reduction: bool
     inner: bool
 
+    def plain(self) -> CellConfig:
+        """The same, of layers without a vjp of their own."""
+        return self._replace(edge=self.edge._replace(fast=False))
+
     def branches(self) -> list[tuple[int, int]]:
         """(operation, stride) of each branch of the switch."""
         return [(op, stride) for stride in ((1, 2) if self.reduction else (1,)) for op in range(len(OPS))]
@@ -129,6 +133,23 @@ def _start(config: CellConfig, inputs: Array) -> tuple[Array, Array | None, np.n
     return nodes, inputs, (TARGETS - 2).astype(np.int32)
 
 
+def _value(config: CellConfig, ops: Array, sources: Array, inputs: Array, edges: Edge) -> CellResult:
+    """See `cell`."""
+    # What is differentiated further is this function, by forward mode (GraSP): layers with a vjp of their own refuse.
+    config = config.plain()
+    nodes, apart, targets = _start(config, inputs)
+
+    def step(nodes: Array, xs: Any) -> Any:
+        op, source, target, edge = xs
+        found = _edge_value(config, config.branch(op, source), _views(config, nodes, apart, source), edge)
+        kept = (found.inner if config.inner else None, found.mean, found.var, found.outputs)
+        return nodes.at[target].add(found.output), kept
+
+    # Edges are ordered by target, so a node is complete before it is read.
+    nodes, kept = lax.scan(step, nodes, (ops, sources, targets, edges))
+    return CellResult(nodes, *kept)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def cell(config: CellConfig, ops: Array, sources: Array, inputs: Array, edges: Edge, moments: PyTree) -> CellResult:
     """Runs a cell.
@@ -145,21 +166,11 @@ def cell(config: CellConfig, ops: Array, sources: Array, inputs: Array, edges: E
       nodes and running statistics.
     """
     del moments
-    nodes, apart, targets = _start(config, inputs)
-
-    def step(nodes: Array, xs: Any) -> Any:
-        op, source, target, edge = xs
-        found = _edge_value(config, config.branch(op, source), _views(config, nodes, apart, source), edge)
-        kept = (found.inner if config.inner else None, found.mean, found.var, found.outputs)
-        return nodes.at[target].add(found.output), kept
-
-    # Edges are ordered by target, so a node is complete before it is read.
-    nodes, kept = lax.scan(step, nodes, (ops, sources, targets, edges))
-    return CellResult(nodes, *kept)
+    return _value(config, ops, sources, inputs, edges)
 
 
 def _cell_fwd(config: CellConfig, ops: Array, sources: Array, inputs: Array, edges: Edge, moments: PyTree) -> Any:
-    result = cell(config, ops, sources, inputs, edges, moments)
+    result = _value(config, ops, sources, inputs, edges)
     return result, (ops, sources, inputs if config.reduction else None, edges, moments, result.nodes)
 
 

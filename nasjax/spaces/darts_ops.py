@@ -24,12 +24,14 @@ class EdgeConfig(NamedTuple):
       precision: matrix precision.
       pool_norm: whether a norm follows a pool.
       outputs: whether the outputs of convolutions are wanted.
+      fast: see `nasjax.nn.conv`; False where forward-mode derivatives are taken.
     """
 
     norm: str
     precision: Any
     pool_norm: bool
     outputs: bool = False
+    fast: bool | None = None
 
 
 class Edge(NamedTuple):
@@ -124,9 +126,10 @@ def operation(config: EdgeConfig, op: int, stride: int, x: Array, edge: Edge, mo
             padding=kernel // 2 * dilation,
             dilation=dilation,
             moments=reader,
+            fast=config.fast is not False,
         )
         weight, reader = own("pointwise", number)
-        z = nn.conv(y, weight, precision=config.precision, moments=reader)
+        z = nn.conv(y, weight, precision=config.precision, moments=reader, fast=config.fast)
         shown[2 * number : 2 * number + 2] = y, z
         return norm(z, number)
 
@@ -134,7 +137,7 @@ def operation(config: EdgeConfig, op: int, stride: int, x: Array, edge: Edge, mo
         parts = []
         for number, pixels in enumerate(even_and_odd(jax.nn.relu(x))):
             weight, reader = own("skip", number)
-            parts.append(nn.conv(pixels, weight, precision=config.precision, moments=reader))
+            parts.append(nn.conv(pixels, weight, precision=config.precision, moments=reader, fast=config.fast))
         shown[-2:] = (jnp.concatenate([part, jnp.zeros_like(part)], -1) for part in parts)
         return norm(jnp.concatenate(parts, -1), 0)
 
@@ -150,7 +153,7 @@ def operation(config: EdgeConfig, op: int, stride: int, x: Array, edge: Edge, mo
         out = zero
     else:
         pool = nn.max_pool if op == codec.MAX else nn.avg_pool
-        out = pool(x, 3, stride=stride, padding=1)
+        out = pool(x, 3, stride=stride, padding=1, fast=config.fast)
         if config.pool_norm:
             out = norm(out, 0, affine=False)
     if edge.kept is not None and not (op == codec.SKIP and stride == 1):  # as DARTS, which keeps identities

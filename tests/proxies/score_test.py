@@ -292,3 +292,28 @@ def test_the_order_does_not_matter(run, result):
 @pytest.mark.parametrize(("engine", "devices"), [("pmap", 2), ("shard_map", 4), ("host", 2)])
 def test_gradient_scores_do_not_depend_on_the_engine(engine, devices, run):
     assert_same(run(proxies="lswag", engine=engine, devices=devices), run(proxies="lswag"))
+
+
+@pytest.mark.parametrize(
+    ("backend", "batching", "proxy", "expected"),
+    [
+        ("cpu", "auto", "nwot", "map"),
+        ("cpu", "vmap", "nwot", "vmap"),
+        ("gpu", "auto", "nwot", "vmap"),
+        ("gpu", "map", "nwot", "map"),
+        ("gpu", "auto", "grasp", "map"),  # a forward-mode derivative
+        ("gpu", "vmap", "dextr", "map"),
+    ],
+)
+def test_how_a_block_runs_is_chosen_by_device_and_pass(backend, batching, proxy, expected, monkeypatch):
+    from nasjax.proxies import registry
+
+    score = importlib.import_module("nasjax.proxies.score")
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(score, "_PROGRAMS", {})
+    passes = tuple(registry.parse(proxy)[0].passes)
+    mapped = score._program(NasBench201(), passes, "auto", batching, None, 1)
+    assert mapped.batching == expected
+    plain = dataclasses.replace(NasBench201())
+    monkeypatch.setattr(NasBench201, "together", False)
+    assert score._program(plain, passes, "jit", "auto", None, 1).batching == "map"

@@ -47,3 +47,26 @@ def test_shares_of_a_batch_give_what_the_batch_gives(x64):
     jax.tree.map(lambda own, expected: np.testing.assert_allclose(own.sum(0), expected, rtol=1e-9, atol=1e-11),
                  dedges_of, dedges)  # fmt: skip
     assert not np.allclose(jnp.asarray(running[0]), [own.mean for own in edges])
+
+
+def test_cells_of_many_networks_on_an_accelerator(monkeypatch, x64):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    rng = np.random.default_rng(1)
+    archs = np.concatenate([rng.integers(0, 5, (4, 6)), [[3] * 6]]).astype(np.int32)
+    x, probe = rng.normal(size=(2, 5, 2, 4, 4, 2))
+    weights = {"pointwise": rng.normal(size=(5, 1, 1, 2, 2)), "kernel": rng.normal(size=(5, 3, 3, 2, 2))}
+    edges = (cells.EdgeArgs(weights, *rng.uniform(1, 2, (4, 5, 2))),) * 6
+    config = cells.EdgeConfig("batch", "highest", OPS)
+
+    def run(arch, x, probe, edges):
+        def loss(x, edges):
+            nodes, *running = cells.cell(cells.CellConfig(config, config), arch, x, edges, (None,) * 6)
+            return (nodes[3] * probe).sum(), running
+
+        return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(x, edges)
+
+    given = (archs, x, probe, edges)
+    found = jax.jit(jax.vmap(run))(*given)
+    for i in range(5):
+        own = jax.jit(run)(*jax.tree.map(lambda a, i=i: a[i], given))
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-9, atol=1e-11), found, own)

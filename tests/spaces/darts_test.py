@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nasjax import nn
+from nasjax.proxies.derivative_passes import CurvaturePass
 from nasjax.spaces.darts import Darts
 from nasjax.types import InputError, Output, Variables
 
@@ -280,6 +281,50 @@ def test_the_gradient_is_the_slope(gradient, variables, data, number):
     slope = (at(1e-6) - at(-1e-6)) / 2e-6
     along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.vdot(g, d), grads, way)))
     np.testing.assert_allclose(along, slope, rtol=1e-5, atol=1e-7)
+
+
+def slope_of(space, gradient, weights, step=1e-5):
+    """The gradient of weights times its central difference along them, by layers."""
+    now, before, after = (
+        gradient(jax.tree.map(lambda w, scale=scale: scale * np.asarray(w), weights))
+        for scale in (1, 1 - step, 1 + step)
+    )
+    terms = jax.tree.map(lambda g, low, high: g * (high - low) / (2 * step), now, before, after)
+    return jax.jit(space.layer_sums)(terms)
+
+
+@pytest.mark.slow
+def test_the_curvature_is_the_slope_of_the_gradient(gradient, variables, data):
+    images, labels = jnp.asarray(data[0])[None], jnp.asarray(data[1])[None]
+    curvature = CurvaturePass(norm="running")
+    form = jax.jit(lambda own, arch: curvature.measure(SPACE, own, arch, images, labels)["curvature"])
+    for own, arch in zip(variables, ARCHS, strict=True):
+
+        def at(weights, own=own, arch=arch):
+            return gradient(own.params | {"weights": weights}, own.stats, arch, *data)[1][0]["weights"]
+
+        expected = slope_of(SPACE, at, own.params["weights"])
+        np.testing.assert_allclose(form(own, arch), expected, rtol=1e-6, atol=1e-7 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("variant", "cells"), [("naslib", 3), ("swap", 1)])
+def test_the_curvature_with_statistics_of_the_batch(variant, cells):
+    space = Darts(variant=variant, cells=cells, channels=4, num_classes=3, image_size=8)
+    rng = np.random.default_rng(5)
+    images, labels = rng.normal(size=(1, 4, 8, 8, 3)), rng.integers(0, 3, (1, 4))
+    shapes = jax.eval_shape(lambda: space.init(jax.random.key(0), ARCHS[0]))
+    own = jax.tree.map(lambda leaf: rng.normal(0.1, 0.5, leaf.shape), shapes)  # the batch's statistics need none
+
+    def loss(weights, arch):
+        params = own.params | {"weights": weights}
+        return space.loss(space.apply(own._replace(params=params), arch, images[0]), labels[0])
+
+    gradient = jax.jit(jax.grad(loss))
+    form = jax.jit(lambda arch: CurvaturePass().measure(space, own, arch, images, labels)["curvature"])
+    for arch in ARCHS:
+        expected = slope_of(space, functools.partial(gradient, arch=arch), own.params["weights"])
+        np.testing.assert_allclose(form(arch), expected, rtol=1e-6, atol=1e-7 * np.abs(expected).max())
 
 
 @pytest.mark.slow
