@@ -26,6 +26,8 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 # What orbax and JSON of another form raise; InputError is a ValueError.
 _UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 
+_ABOUT = "*/_CHECKPOINT_METADATA"  # what orbax reads of every state when it opens a directory
+
 
 class Saved(NamedTuple):
     """One saved state.
@@ -62,7 +64,8 @@ class Checkpoints:
           own: whether the states are those of this process alone.
 
         Raises:
-          InputError: the directory cannot be made, or another job that is going on has it open.
+          InputError: the directory cannot be made, what describes its states is damaged, or another job that is going
+            on has it open.
         """
         self.directory = pathlib.Path(directory).absolute()
         self._manager: Any = None
@@ -89,7 +92,22 @@ class Checkpoints:
                     max_to_keep=keep, enable_async_checkpointing=False, create=False, read_only=read_only,
                     multiprocessing_options=alone,
                 )
-                self._manager = ocp.CheckpointManager(self.directory, options=options)
+                self._manager = self._opened(ocp, options)
+
+    def _opened(self, ocp: Any, options: Any) -> Any:
+        """Orbax's manager, which reads what describes each state."""
+        try:
+            return ocp.CheckpointManager(self.directory, options=options)
+        except _UNREADABLE as error:
+            if isinstance(error, OSError) or "os_error_code" in str(error):
+                raise
+            if self._lock is not None:
+                self._lock.release()
+            broken = ", ".join(sorted(path.parent.name for path in self.directory.glob(_ABOUT) if not _is_object(path)))
+            raise InputError(
+                f"the states in {self.directory} cannot be opened ({error}); do: remove the directory "
+                f"{broken or 'of the damaged state'} there to go on from the state before it, or restore it from a copy"
+            ) from error
 
     def __enter__(self) -> Self:
         """Returns the object itself."""
@@ -216,6 +234,14 @@ class Checkpoints:
         with _quiet():
             found = self._manager.restore(step, args=ocp.args.Composite(texts=ocp.args.JsonRestore()))
         return dict(found["texts"])
+
+
+def _is_object(path: pathlib.Path) -> bool:
+    """Whether a file holds a JSON object."""
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _packed(arrays: list[Any]) -> bytes:

@@ -80,6 +80,19 @@ def test_half_written_and_damaged_states_are_passed_over(tmp_path):
         assert found.step == 2 and found.arrays["x"][0] == 7
 
 
+def test_a_state_without_description_is_named(tmp_path):
+    with Checkpoints(tmp_path) as store:
+        store.save(1, STATE, META)
+        store.save(2, STATE, META)
+    (tmp_path / "2" / "_CHECKPOINT_METADATA").write_text("true")
+    for read_only in (True, False):
+        with pytest.raises(InputError, match=r"cannot be opened .* remove the directory 2 there to go on"):
+            Checkpoints(tmp_path, read_only=read_only)
+    shutil.rmtree(tmp_path / "2")
+    with Checkpoints(tmp_path) as store:
+        assert store.restore(STATE).step == 1
+
+
 def test_another_structure_is_refused(tmp_path):
     with Checkpoints(tmp_path) as store:
         store.save(1, {"x": np.zeros(2)}, {})
