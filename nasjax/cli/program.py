@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 PREFIX = "nasjax-"
 
@@ -20,6 +21,24 @@ def program() -> str:
     if name.startswith(PREFIX):
         return name
     return f"python {sys.argv[0]}" if sys.argv[0] else "python"
+
+
+def command(config: Any) -> str:
+    """The command of a configuration, also where another program called it, such as the demonstration.
+
+    Args:
+      config: configuration of the command.
+
+    Returns:
+      How a person types it.
+    """
+    module = type(config).__module__
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    started, own = "" if spec is None else spec.name, module.rpartition(".")[2]
+    if started and (module == "__main__" or started.rpartition(".")[2] == own):
+        return f"python -m {started}"
+    name = pathlib.PurePath(sys.argv[0]).stem
+    return name if name == script(own) else f"python -m {module}"
 
 
 def spelled(text: str) -> str:

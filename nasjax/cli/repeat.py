@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import pathlib
 import re
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import nasjax
 from nasjax import environment, records
 from nasjax.cli import common
+from nasjax.cli.program import command
 from nasjax.report import Repeat
 
 _FINGERPRINT = re.compile(r"sha256 [0-9a-f]{8,}")
@@ -38,7 +38,7 @@ def repeat(
         if hasattr(config, name):
             facts[name.capitalize()] = str(getattr(config, name))
     facts |= fingerprints(workdir)
-    return Repeat(f"{program(config)} --flagfile={workdir / file}", config.run_flags, facts, tuple(earlier))
+    return Repeat(f"{command(config)} --flagfile={workdir / file}", config.run_flags, facts, tuple(earlier))
 
 
 def earlier(workdir: pathlib.Path, sentence: str, *, file: str = common.RUN_FLAGS) -> list[tuple[str, str, str]]:
@@ -56,26 +56,8 @@ def earlier(workdir: pathlib.Path, sentence: str, *, file: str = common.RUN_FLAG
         first, _, flags = (workdir / file).read_text(encoding="utf-8").partition("\n")
     except (OSError, UnicodeDecodeError):
         return []
-    command = first.removeprefix("# Repeats this run: ")
-    return [(sentence, command, flags)] if command != first else []
-
-
-def program(config: Any) -> str:
-    """The command of a configuration, also where another program called it, such as the demonstration.
-
-    Args:
-      config: configuration of the command.
-
-    Returns:
-      How a person types it.
-    """
-    module = type(config).__module__
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    started, own = "" if spec is None else spec.name, module.rpartition(".")[2]
-    if started and (module == "__main__" or started.rpartition(".")[2] == own):
-        return f"python -m {started}"
-    script = pathlib.Path(sys.argv[0]).stem
-    return script if script == f"nasjax-{own.replace('_', '-')}" else f"python -m {module}"
+    line = first.removeprefix("# Repeats this run: ")
+    return [(sentence, line, flags)] if line != first else []
 
 
 def fingerprints(workdir: pathlib.Path) -> dict[str, str]:

@@ -84,9 +84,7 @@ def main(config: ScoreConfig) -> None:
 
     # What does not fit is refused before anything is written.
     check_batches(space, batches, proxies)
-    parallel.population_map(
-        _nothing, engine=config.engine, batching=config.batching, chunk=config.chunk, devices=config.devices
-    )
+    parallel.population_map(_nothing, engine=config.engine, chunk=config.chunk, devices=config.devices)
 
     cache = common.enable_compile_cache()
     workdir = pathlib.Path(config.workdir)

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from nasjax.cli import program
+from nasjax.cli import correlate, program
 
 TEXT = "  python -m launch.das_search --workdir=x\nRun launch.score with this; nasjax.launch, launch.flags_"
 
@@ -45,3 +45,14 @@ def test_again(called, tmp_path):
     file.write_text("# Repeats this run: x\n--seed=1\n")
     assert program.again(["--seed=1"], "--seed=1\n", file) == f"python -m launch.score --flagfile={file}"
     assert program.again(["--seed=2"], "--seed=2\n", file) == "python -m launch.score --seed=2"
+
+
+def test_the_command_of_a_configuration_is_the_one_that_was_typed(called):
+    config = correlate.CorrelateConfig(workdir="runs/x")
+    called("/usr/bin/nasjax-correlate")
+    assert program.command(config) == "nasjax-correlate"
+    called("/x/launch/correlate.py", "launch.correlate")
+    assert program.command(config) == "python -m launch.correlate"
+    for path, spec in (("other", None), ("/x/nasjax/cli/demo.py", "nasjax.cli.demo")):  # which runs others
+        called(path, spec)
+        assert program.command(config) == "python -m nasjax.cli.correlate"

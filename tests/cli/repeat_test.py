@@ -1,6 +1,5 @@
 import importlib.metadata
 import json
-import sys
 
 import nasjax
 from nasjax.cli import correlate, repeat
@@ -31,16 +30,6 @@ def test_damaged_configuration_has_no_fingerprints(tmp_path):
         (tmp_path / "config.json").write_text(text)
         assert repeat.fingerprints(tmp_path) == {}
     assert repeat.fingerprints(tmp_path / "none") == {}
-
-
-def test_the_command_is_the_one_that_was_typed(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/nasjax-correlate"])
-    assert repeat.program(config()) == "nasjax-correlate"
-    monkeypatch.setattr(sys, "argv", ["other"])
-    assert repeat.program(config()) == "python -m nasjax.cli.correlate"
-    spec = type("Spec", (), {"name": "launch.correlate"})
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
-    assert repeat.program(config()) == "python -m launch.correlate"
 
 
 def test_lists_of_fingerprints_are_told_too(tmp_path):
