@@ -72,10 +72,9 @@ def full(
     """A run whose disk has some bytes of room, and one after room was made."""
     with mounted(place):
         filler = place / "filler"
-        with filler.open("wb") as file, contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(4096))
-                file.flush()
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
         os.truncate(filler, max(0, filler.stat().st_size - room))
         run = kills.start(begin, place / "run", log)
         failure = "" if run.code == 0 else told(run, "No space left", "disk is full", "Make room")

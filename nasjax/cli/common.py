@@ -20,7 +20,7 @@ from rich.console import Console
 from nasjax import parallel, records
 from nasjax.cli import interrupt, plugins
 from nasjax.cli.options import help_text, nearest, option, parse
-from nasjax.cli.program import again, command_of, program, spelled
+from nasjax.cli.program import again, command, program, spelled
 from nasjax.cli.progress import Sparse, duration, latest, progress, shown, speed
 from nasjax.locking import FILENAME, Lock
 from nasjax.types import InputError
@@ -35,7 +35,6 @@ __all__ = [
     "RunConfig",
     "Sparse",
     "check_writable",
-    "command_of",
     "compared",
     "duration",
     "enable_compile_cache",
@@ -334,7 +333,7 @@ def write_run_flags(workdir: pathlib.Path, config: CommandConfig) -> pathlib.Pat
     path = workdir / RUN_FLAGS
     if parallel.is_main():
         with records.replaced(path) as file:
-            file.write(f"# Repeats this run: {command_of(type(config))} --flagfile={path}\n{config.run_flags}")
+            file.write(f"# Repeats this run: {command(config)} --flagfile={path}\n{config.run_flags}")
     return path
 
 

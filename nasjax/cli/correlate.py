@@ -122,7 +122,8 @@ def write_results(
     with records.replaced(files[2]) as file:
         file.write(json.dumps(_result(found, source, table), indent=2) + "\n")
     with records.replaced(files[3]) as file:
-        file.write(f"# Repeats this run: {common.command_of(CorrelateConfig)} --flagfile={files[3]}\n{flags}")
+        line = f"{common.program()} --flagfile={files[3]}" if repeat is None else repeat.command
+        file.write(f"# Repeats this run: {line}\n{flags}")
     facts = {
         "Architectures scored": f"{found.scored:,}",
         "Of known accuracy": f"{len(found.joined):,}",

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 PREFIX = "nasjax-"
 
@@ -22,21 +23,22 @@ def program() -> str:
     return f"python {sys.argv[0]}" if sys.argv[0] else "python"
 
 
-def command_of(config_type: type) -> str:
+def command(config: Any) -> str:
     """The command of a configuration, also where another program called it, such as the demonstration.
 
     Args:
-      config_type: class of the configuration, in the module of the command.
+      config: configuration of the command.
 
     Returns:
       How a person types it.
     """
-    module = config_type.__module__
+    module = type(config).__module__
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     started, own = "" if spec is None else spec.name, module.rpartition(".")[2]
-    if module == "__main__" or started.rpartition(".")[2] == own:
-        return program()
-    return name if (name := pathlib.PurePath(sys.argv[0]).stem) == script(own) else f"python -m {module}"
+    if started and (module == "__main__" or started.rpartition(".")[2] == own):
+        return f"python -m {started}"
+    name = pathlib.PurePath(sys.argv[0]).stem
+    return name if name == script(own) else f"python -m {module}"
 
 
 def spelled(text: str) -> str:

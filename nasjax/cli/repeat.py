@@ -11,6 +11,7 @@ from typing import Any
 import nasjax
 from nasjax import environment, records
 from nasjax.cli import common
+from nasjax.cli.program import command
 from nasjax.report import Repeat
 
 _FINGERPRINT = re.compile(r"sha256 [0-9a-f]{8,}")
@@ -37,8 +38,7 @@ def repeat(
         if hasattr(config, name):
             facts[name.capitalize()] = str(getattr(config, name))
     facts |= fingerprints(workdir)
-    command = f"{common.command_of(type(config))} --flagfile={workdir / file}"
-    return Repeat(command, config.run_flags, facts, tuple(earlier))
+    return Repeat(f"{command(config)} --flagfile={workdir / file}", config.run_flags, facts, tuple(earlier))
 
 
 def earlier(workdir: pathlib.Path, sentence: str, *, file: str = common.RUN_FLAGS) -> list[tuple[str, str, str]]:
@@ -56,8 +56,8 @@ def earlier(workdir: pathlib.Path, sentence: str, *, file: str = common.RUN_FLAG
         first, _, flags = (workdir / file).read_text(encoding="utf-8").partition("\n")
     except (OSError, UnicodeDecodeError):
         return []
-    command = first.removeprefix("# Repeats this run: ")
-    return [(sentence, command, flags)] if command != first else []
+    line = first.removeprefix("# Repeats this run: ")
+    return [(sentence, line, flags)] if line != first else []
 
 
 def fingerprints(workdir: pathlib.Path) -> dict[str, str]:

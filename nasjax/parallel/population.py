@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from nasjax.parallel.leaves import Spec, flatten, population_size, unflatten
 from nasjax.parallel.processes import device_summary, local_devices
 from nasjax.types import InputError, PyTree
 
@@ -29,13 +30,6 @@ BATCHINGS = ("map", "vmap")
 
 _AXIS = "device"
 _IN_FLIGHT = 2  # Blocks per lane: one runs, one waits with its inputs already on the device.
-
-
-class _Spec(NamedTuple):
-    """Structure of a flattened pytree; typed keys travel as raw words with their implementation."""
-
-    treedef: Any
-    impls: tuple[str | None, ...]
 
 
 class _Block(NamedTuple):
@@ -182,14 +176,14 @@ class Mapped:
           InputError: an empty population, leaves of different leading size, or a leaf that is not
             numeric. Raised here, before anything is compiled.
         """
-        leaves, item_spec = _flatten(population, "population")
-        size = _population_size(leaves)
+        leaves, item_spec = flatten(population, "population")
+        size = population_size(leaves)
         leaves = [np.asarray(leaf) for leaf in leaves]
-        shared_leaves, shared_spec = _flatten(shared, "shared argument")
+        shared_leaves, shared_spec = flatten(shared, "shared argument")
         return self._run(leaves, item_spec, shared_leaves, shared_spec, size)
 
     def _run(
-        self, leaves: list[Any], item_spec: _Spec, shared_leaves: list[Any], shared_spec: _Spec, size: int
+        self, leaves: list[Any], item_spec: Spec, shared_leaves: list[Any], shared_spec: Spec, size: int
     ) -> Iterator[tuple[np.ndarray, PyTree, float]]:
         shared = [jax.device_put(shared_leaves, lane.whole) for lane in self._lanes]
         blocks = self._blocks(size)
@@ -241,7 +235,7 @@ class Mapped:
         return jax.device_put((rows, block.counts), lane.split)
 
     def _compile(
-        self, first: tuple[Any, Any], shared: list[Any], item_spec: _Spec, shared_spec: _Spec
+        self, first: tuple[Any, Any], shared: list[Any], item_spec: Spec, shared_spec: Spec
     ) -> list[Callable[..., PyTree]]:
         """Compiles ahead of time, so that run times are pure and threads never trace."""
         rows, counts = first
@@ -260,10 +254,10 @@ class Mapped:
             self.compile_seconds += time.perf_counter() - started
         return self._programs[key]
 
-    def _wrap(self, item_spec: _Spec, shared_spec: _Spec) -> Any:
+    def _wrap(self, item_spec: Spec, shared_spec: Spec) -> Any:
         def call(item_leaves: list[Any], shared_leaves: list[Any]) -> PyTree:
             self.trace_count += 1
-            return self._fn(_unflatten(item_leaves, item_spec), *_unflatten(shared_leaves, shared_spec))
+            return self._fn(unflatten(item_leaves, item_spec), *unflatten(shared_leaves, shared_spec))
 
         block = _loop_block if self.batching == "map" else _vmap_block
 
@@ -323,44 +317,6 @@ def _block(start: int, count: int, width: int, chunk: int) -> _Block:
     indices = np.arange(start, start + count)
     rows[real] = indices
     return _Block(indices, rows.reshape(-1), real.reshape(-1), counts)
-
-
-def _flatten(tree: PyTree, what: str) -> tuple[list[Any], _Spec]:
-    """Flattens to plain arrays: typed keys become their words."""
-    leaves, treedef = jax.tree.flatten(tree)
-    plain: list[Any] = []
-    impls: list[str | None] = []
-    for leaf in leaves:
-        is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        impls.append(str(jax.random.key_impl(leaf)) if is_key else None)
-        plain.append(jax.random.key_data(leaf) if is_key else leaf if isinstance(leaf, jax.Array) else np.asarray(leaf))
-        if plain[-1].dtype.kind in "OUSMm":
-            raise InputError(
-                f"a leaf of the {what} has dtype {plain[-1].dtype}; allowed: numbers, booleans and "
-                "typed PRNG keys; do: encode it as an array of numbers."
-            )
-    return plain, _Spec(treedef, tuple(impls))
-
-
-def _unflatten(leaves: Sequence[Any], spec: _Spec) -> PyTree:
-    wrapped = [
-        leaf if impl is None else jax.random.wrap_key_data(leaf, impl=impl)
-        for leaf, impl in zip(leaves, spec.impls, strict=True)
-    ]
-    return jax.tree.unflatten(spec.treedef, wrapped)
-
-
-def _population_size(leaves: list[Any]) -> int:
-    """Leading size that all leaves share."""
-    shapes = [tuple(leaf.shape) for leaf in leaves]
-    rule = "allowed: arrays with one common leading axis of at least one item"
-    if not shapes:
-        raise InputError(f"the population holds no array; {rule}; do: pass at least one item.")
-    if any(not shape for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
-        raise InputError(f"population leaves have shapes {shapes}; {rule}; do: stack every leaf over the items.")
-    if shapes[0][0] == 0:
-        raise InputError(f"the population has 0 items; {rule}; do: pass at least one item.")
-    return shapes[0][0]
 
 
 def choose_devices(devices: int | Sequence[jax.Device] | None) -> tuple[jax.Device, ...]:

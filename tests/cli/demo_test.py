@@ -25,9 +25,10 @@ def test_a_small_demonstration_runs_to_the_report(tmp_path, capsys):
     assert "Report:" in out and "Next: open" in out
     for name in ("scores.csv", "correlations.csv", "report.html", "run.flags", "config.json", "scores.sqlite"):
         assert (tmp_path / name).is_file(), name
-    for name, command in {"run.flags": "score", "correlate.flags": "correlate"}.items():  # not "demo"
-        first = (tmp_path / name).read_text().splitlines()[0]
-        assert first == f"# Repeats this run: python -m nasjax.cli.{command} --flagfile={tmp_path / name}"
+    assert (tmp_path / "run.flags").read_text().startswith("# Repeats this run: python -m nasjax.cli.score --flagfile")
+    page = (tmp_path / "report.html").read_text()
+    scored, correlated = (page.index(f"python -m nasjax.cli.{name} --flagfile") for name in ("score", "correlate"))
+    assert scored < correlated and "--proxies=params,nwot" in page
 
 
 def test_an_unusable_directory_is_named(tmp_path):

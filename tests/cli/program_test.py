@@ -36,20 +36,6 @@ def test_a_file(called):
     assert program.program() == "python small.py" and program.spelled(TEXT) == TEXT
 
 
-def test_the_command_of_a_configuration(called):
-    for path, spec, command in (
-        ("/usr/bin/nasjax-correlate", None, "nasjax-correlate"),
-        ("/x/launch/correlate.py", "launch.correlate", "python -m launch.correlate"),
-        ("/x/nasjax/cli/demo.py", "nasjax.cli.demo", "python -m nasjax.cli.correlate"),
-        ("/usr/bin/nasjax-score", None, "python -m nasjax.cli.correlate"),
-        ("other", None, "python -m nasjax.cli.correlate"),
-    ):
-        called(path, spec)
-        assert program.command_of(correlate.CorrelateConfig) == command, path
-    called("small.py")
-    assert program.command_of(type("Config", (), {"__module__": "__main__"})) == "python small.py"
-
-
 def test_again(called, tmp_path):
     called("/x/launch/score.py", "launch.score")
     file = tmp_path / "run.flags"
@@ -59,3 +45,14 @@ def test_again(called, tmp_path):
     file.write_text("# Repeats this run: x\n--seed=1\n")
     assert program.again(["--seed=1"], "--seed=1\n", file) == f"python -m launch.score --flagfile={file}"
     assert program.again(["--seed=2"], "--seed=2\n", file) == "python -m launch.score --seed=2"
+
+
+def test_the_command_of_a_configuration_is_the_one_that_was_typed(called):
+    config = correlate.CorrelateConfig(workdir="runs/x")
+    called("/usr/bin/nasjax-correlate")
+    assert program.command(config) == "nasjax-correlate"
+    called("/x/launch/correlate.py", "launch.correlate")
+    assert program.command(config) == "python -m launch.correlate"
+    for path, spec in (("other", None), ("/x/nasjax/cli/demo.py", "nasjax.cli.demo")):  # which runs others
+        called(path, spec)
+        assert program.command(config) == "python -m nasjax.cli.correlate"
