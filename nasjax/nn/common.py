@@ -117,8 +117,8 @@ def batched_by(plain: Callable[..., Any], together: Callable[..., Any]) -> Calla
 
     Args:
       plain: function of pytrees of arrays.
-      together: (size of the batch, whether each array is batched, the arguments in turn) -> batched result; called where
-        something is batched.
+      together: (size of the batch, whether each array is batched, the arguments in turn) -> batched result; called
+        where something is batched.
 
     Returns:
       a function like ``plain``.
