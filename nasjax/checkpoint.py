@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
@@ -76,6 +77,7 @@ class Checkpoints:
             return
         import orbax.checkpoint as ocp  # takes a second to import
 
+        _hush()
         with _clear_errors(self.directory):
             if read_only and not self.directory.is_dir():
                 return
@@ -343,3 +345,21 @@ def _quiet(least: int = logging.ERROR) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def _hush() -> None:
+    """Keeps from the terminal what tensorstore's threads say when one part of a state fails while others are under way.
+
+    They report to an event loop that orbax has closed, and Python prints a traceback for each; the failure itself is
+    raised where it belongs.
+    """
+    before = sys.excepthook
+    if getattr(before, "hushes", False):
+        return
+
+    def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if kind is not RuntimeError or str(error) != "Event loop is closed":
+            before(kind, error, trace)
+
+    hook.hushes = True  # type: ignore[attr-defined]
+    sys.excepthook = hook

@@ -187,3 +187,15 @@ def test_nothing_is_lost_by_a_kill(root, tmp_path):
     with Checkpoints(tmp_path) as store:
         step, arrays, meta = store.restore(LIKE)
     assert step >= last and meta == {"step": step} and (arrays["x"] == step).all()
+
+
+def test_a_closed_event_loop_is_not_reported(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "excepthook", lambda *given: told.append(given[1]))
+    for _ in range(2):
+        Checkpoints(tmp_path).close()
+    sys.excepthook(RuntimeError, RuntimeError("Event loop is closed"), None)
+    assert told == []
+    other = RuntimeError("something else")
+    sys.excepthook(RuntimeError, other, None)
+    assert told == [other]
