@@ -303,10 +303,10 @@ def _clear_errors(directory: pathlib.Path) -> Iterator[None]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         if isinstance(error, ValueError):  # tensorstore, which writes the arrays, has no OSError
-            found = re.search(r"([^:\n]+) \[os_error_code=", str(error))
+            found = re.search(r"os_error_code='(\d+)'", str(error))
             if found is None:
                 raise
-            reason = found[1].strip()
+            reason = os.strerror(int(found[1]))
         raise InputError(
             f"Cannot write the state of the job to {directory}: {reason}. Make room or name a directory that you may "
             "write to; what was saved before is kept."
@@ -353,13 +353,13 @@ def _hush() -> None:
     They report to an event loop that orbax has closed, and Python prints a traceback for each; the failure itself is
     raised where it belongs.
     """
-    before = sys.excepthook
+    before = sys.unraisablehook
     if getattr(before, "hushes", False):
         return
 
-    def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        if kind is not RuntimeError or str(error) != "Event loop is closed":
-            before(kind, error, trace)
+    def hook(told: Any) -> None:
+        if told.exc_type is not RuntimeError or str(told.exc_value) != "Event loop is closed":
+            before(told)
 
     hook.hushes = True  # type: ignore[attr-defined]
-    sys.excepthook = hook
+    sys.unraisablehook = hook

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import types
 
 import jax
 import numpy as np
@@ -191,11 +192,22 @@ def test_nothing_is_lost_by_a_kill(root, tmp_path):
 
 def test_a_closed_event_loop_is_not_reported(tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(sys, "excepthook", lambda *given: told.append(given[1]))
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
     for _ in range(2):
         Checkpoints(tmp_path).close()
-    sys.excepthook(RuntimeError, RuntimeError("Event loop is closed"), None)
-    assert told == []
-    other = RuntimeError("something else")
-    sys.excepthook(RuntimeError, other, None)
-    assert told == [other]
+    for text in ("Event loop is closed", "something else"):
+        error = RuntimeError(text)
+        sys.unraisablehook(types.SimpleNamespace(exc_type=RuntimeError, exc_value=error))
+    assert [own.exc_value for own in told] == [error]
+
+
+@pytest.mark.parametrize(
+    "text", ["Failed to write 9 bytes: No space left on device [os_error_code='28']",
+             "Error writing [tensorstore_spec='{\"fill\":true}'] [os_error_code='28']"],
+)  # fmt: skip
+def test_what_tensorstore_says_of_a_full_disk(text, tmp_path):
+    with pytest.raises(InputError, match="Cannot write the state of the job to .*: No space left on device. Make room"):
+        with checkpoint._clear_errors(tmp_path):
+            raise ValueError(text)
+    with pytest.raises(ValueError, match="other"), checkpoint._clear_errors(tmp_path):
+        raise ValueError("other")
