@@ -206,8 +206,8 @@ def test_a_closed_event_loop_is_not_reported(tmp_path, monkeypatch):
              "Error writing [tensorstore_spec='{\"fill\":true}'] [os_error_code='28']"],
 )  # fmt: skip
 def test_what_tensorstore_says_of_a_full_disk(text, tmp_path):
-    with pytest.raises(InputError, match="Cannot write the state of the job to .*: No space left on device. Make room"):
-        with checkpoint._clear_errors(tmp_path):
-            raise ValueError(text)
+    expected = "Cannot write the state of the job to .*: No space left on device. Make room"
+    with pytest.raises(InputError, match=expected), checkpoint._clear_errors(tmp_path):
+        raise ValueError(text)
     with pytest.raises(ValueError, match="other"), checkpoint._clear_errors(tmp_path):
         raise ValueError("other")
