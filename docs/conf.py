@@ -28,8 +28,12 @@ nitpick_ignore_regex = [("py:obj", ".*"), ("py:class", r"(?!nasjax\.).*")]
 nitpick_ignore = [  # types of fields that users read and do not make
     ("py:class", f"nasjax.{name}")
     for name in (
+        "das.backbones.VideoMobileNet",
+        "das.backbones.VideoResNet",
         "das.crops.CropConfig",
+        "das.loop.Fitted",
         "das.selection.Event",
+        "das.variants.Variant",
         "data.augment.AugmentConfig",
         "data.readers.Reader",
         "grasp.features.Scaling",
