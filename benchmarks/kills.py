@@ -224,7 +224,8 @@ def forked(job: Job) -> Begin:
             file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(file, 1)
             os.dup2(file, 2)
-            common.run(module.main, getattr(module, config), argv=[f"--workdir={workdir}", *job.command[1:]])
+            sys.argv = [job.command[0], f"--workdir={workdir}", *job.command[1:]]
+            common.run(module.main, getattr(module, config))
         except SystemExit as end:
             sys.stdout.flush()
             sys.stderr.flush()
