@@ -13,6 +13,7 @@ from jax import lax
 from jax.extend import core
 
 from nasjax.own_model import elementwise
+from nasjax.own_model.scans import operand_counts
 from nasjax.types import InputError
 
 PRODUCTS = ("dot_general", "conv_general_dilated")
@@ -241,7 +242,7 @@ class _Flattener:
 
     def unroll(self, params: Any, inputs: list[int]) -> list[int]:
         """The iterations of a scan, one after the other."""
-        first, carried, length = params["num_consts"], params["num_carry"], params["length"]
+        (first, carried), length = operand_counts(params), params["length"]
         consts, carry, xs = inputs[:first], inputs[first : first + carried], inputs[first + carried :]
         rows: dict[int, list[int]] = {}
         for i in reversed(range(length)) if params["reverse"] else range(length):

@@ -13,6 +13,8 @@ from typing import Any
 import jax
 from jax.extend import core
 
+from nasjax.own_model.scans import operand_counts
+
 
 def multiply_adds(function: Callable[..., Any], *args: Any) -> int:
     """Multiply-adds of one call.
@@ -70,7 +72,7 @@ def _equation(equation: Any, wanted: list[bool]) -> tuple[int, list[bool]]:
 
 def _scan(params: dict[str, Any], wanted: list[bool]) -> tuple[int, list[bool]]:
     """A carry is wanted when it is an output that is, or when the next turn needs it."""
-    body, consts, carries = params["jaxpr"].jaxpr, params["num_consts"], params["num_carry"]
+    body, (consts, carries) = params["jaxpr"].jaxpr, operand_counts(params)
     carried = wanted[:carries]
     while True:
         count, needed = _count(body, [*carried, *wanted[carries:]])

@@ -172,7 +172,10 @@ def test_killed_in_the_middle_and_started_again(driver, pair, tmp_path, capsys):
         tables = [pd.read_csv(path / job / file, dtype=str) for path in (alone, two)]
         pd.testing.assert_frame_equal(*(table.drop(columns="seconds", errors="ignore") for table in tables))
     names = {file.name for file in (two / "score").iterdir()}
-    assert names == {"config.json", "run.flags", "scores.sqlite", "scores-0.sqlite", "scores-1.sqlite", "scores.csv"}
+    assert names == {
+        "config.json", "run.flags", "scores.sqlite", "scores-0.sqlite", "scores-1.sqlite", "scores.csv", "report.html",
+        "scores.png", "agreement.png",
+    }  # fmt: skip
     curve, other = (pd.read_csv(path / "train" / "history.csv") for path in (alone, two))
     assert len(curve) == 3 and curve.train_loss.nunique() == 3
     for name in curve.columns.drop(["seconds", "waited"]):
