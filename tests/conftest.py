@@ -1,5 +1,6 @@
 """Shared settings and fixtures. The settings come first: they must precede the first use of a device."""
 
+import gc
 import os
 import pathlib
 import signal
@@ -42,6 +43,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs():
+    """Drops compiled programs after a module once they have become many.
+
+    Thousands of tests in one process keep 8 GB of them, in tens of thousands of memory maps. Linux allows a process
+    65,530, and the compiler dies where there are no more.
+    """
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 8000:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture
