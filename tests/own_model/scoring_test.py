@@ -221,7 +221,7 @@ def test_attention_between_images_is_seen(params, batches):
 def test_init_fn_draws_weights_by_a_law_and_anew(params, batches):
     with pytest.raises(InputError, match="init_fn"):
         score_model(plain, params, batches, "swap:preset=paper")
-    drawn = score_model(plain, params, batches, "swap:repeats=2,swap", init_fn=draw)
+    drawn = score_model(plain, params, batches, "swap:repeats=5,swap", init_fn=draw)
     repeated, once = drawn.scores.values()
     assert once == score_model(plain, params, batches, "swap").scores["swap"]
     assert repeated != once
