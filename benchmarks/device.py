@@ -27,7 +27,7 @@ from benchmarks import device_tables, torch_process
 FOLDER = torch_process.ROOT / "benchmarks" / "results"
 SUITE = ("epe_nas,fisher,flops,grad_norm,grasp,jacob_cov,l2_norm,nwot,params,plain,snip,synflow,zen,"
          "zico,swap,lswag")  # fmt: skip
-MORE = "reg_swap,gradsign,te_nas,az_nas,meco,snr,t_cet,dss,wrcor,gsnr,dextr"
+MORE = "reg_swap,gradsign,te_nas,az_nas,meco,snr,t_cet,wrcor,gsnr,dextr"
 
 # Section -> module and options; "cpu" and "accelerator" hold what differs, "quick" what a trial run leaves.
 SECTIONS: dict[str, dict[str, Any]] = {

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import torch_process
+from benchmarks import device_tables, torch_process
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -135,6 +135,15 @@ def start_seconds(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     return found
 
 
+def one_after_another(args: argparse.Namespace, job: dict[str, Any], chosen: Any) -> dict[str, float] | None:
+    """Seconds an architecture that PyTorch takes for each proxy; None where one of them is not written in it."""
+    found = torch_process.run(args.torch_python, job, module="benchmarks.torch_proxies")
+    names = [proxy.name for proxy in chosen]
+    if found is None or len(names) < 2 or not set(names) <= set(found["proxies"]):
+        return None
+    return {name: float(np.median(found["proxies"][name], axis=0).mean()) for name in names}
+
+
 def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     if args.child:
@@ -178,6 +187,13 @@ def main(argv: list[str] | None = None) -> int:
     for name, group in parts if len(parts) == 1 else [*parts, ("all together", chosen)]:
         found = proxy_seconds(args, space, archs, batches, key, group)
         row(name, float(np.median(found["seconds"])), found["compile"])
+    others = None if plain is None else one_after_another(args, job, chosen)
+    if others:
+        rows[device_tables.OTHERS] = {"seconds": sum(others.values()), "compile": None, "proxies": others}
+        factor = sum(others.values()) / rows[name]["seconds"]
+        print(f"\nthe same proxies one after another in PyTorch take {sum(others.values()):.3f} s an architecture:")
+        print(f"all together is {factor:.2f} times as fast (goal 3, gate 2)")
+        print("  " + ", ".join(f"{name} {seconds:.3f}" for name, seconds in others.items()))
     if plain is None:
         print(f"\n{torch_process.absent(args.torch_python)}")
     else:

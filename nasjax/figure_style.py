@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Theme = Literal["light", "dark"]
 PHONE = 3.5  # inches that a figure has on a phone, at 96 pixels an inch
@@ -42,3 +43,28 @@ def style(axis: Axes, palette: Palette) -> None:
         axis.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axis.spines[side].set_color(palette.grid)
+
+
+def sheet(size: tuple[float, float], palette: Palette) -> Figure:
+    """An empty figure.
+
+    Args:
+      size: width and height in inches.
+      palette: colours.
+
+    Returns:
+      the figure.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    figure.set_facecolor(palette.paper)
+    return figure
+
+
+def chart(size: tuple[float, float], palette: Palette) -> tuple[Figure, Axes]:
+    """A figure of one pair of axes; arguments as of `sheet`."""
+    figure = sheet(size, palette)
+    axis = figure.subplots()
+    style(axis, palette)
+    return figure, axis

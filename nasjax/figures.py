@@ -18,7 +18,7 @@ from nasjax.figure_style import PALETTES as PALETTES
 from nasjax.figure_style import PHONE as PHONE
 from nasjax.figure_style import Palette as Palette
 from nasjax.figure_style import Theme as Theme
-from nasjax.figure_style import style
+from nasjax.figure_style import chart, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,10 +185,7 @@ def correlation_figure(table: pd.DataFrame, *, accuracy: str = "test accuracy", 
     targets = list(dict.fromkeys(table["target"]))
     order = table.groupby("proxy", sort=False)["spearman"].mean().sort_values(na_position="first").index
     place = {proxy: i for i, proxy in enumerate(order)}
-    figure = Figure(figsize=(9.0, 1.2 + len(order) * (0.2 + 0.13 * len(targets))), layout="constrained")
-    figure.set_facecolor(palette.paper)
-    axis = figure.subplots()
-    style(axis, palette)
+    figure, axis = chart((9.0, 1.2 + len(order) * (0.2 + 0.13 * len(targets))), palette)
     step = 0.72 / max(len(targets), 3)
     for i, target in enumerate(targets):
         rows = table[table["target"] == target]
@@ -233,10 +230,7 @@ def interval_figure(profile: Profile, *, theme: Theme = "light") -> Figure:
     deviation = np.asarray(profile.deviation, float)
     width = 100.0 / mean.size
     x = (np.arange(mean.size) + 0.5) * width
-    figure = Figure(figsize=(8.0, 4.0), layout="constrained")
-    figure.set_facecolor(palette.paper)
-    axis = figure.subplots()
-    style(axis, palette)
+    figure, axis = chart((8.0, 4.0), palette)
     if profile.interval is None:
         note = "no clear peak: all layers are kept"
     else:

@@ -72,13 +72,16 @@ def test_commands_are_accepted(name, quick, about):
 
 
 def test_a_suite_is_the_thirteen_and_three():
+    from nasjax import get_space
     from nasjax.proxies import registry
 
     assert len(device.SUITE.split(",")) == device_tables.TORCH_PASSES
     columns = registry.column_names(registry.parse(f"{device.SUITE},{device.MORE}"))
     assert set(registry.column_names(registry.parse("all"))) - set(columns) <= {
-        "te_ntk", "te_regions", "az_expressivity", "az_progressivity", "az_trainability"
+        "te_ntk", "te_regions", "az_expressivity", "az_progressivity", "az_trainability", "dss"
     }  # fmt: skip
+    for proxy in registry.parse(f"{device.SUITE},{device.MORE}"):
+        proxy.check_space(get_space("nasbench201"))
 
 
 def test_names_of_files_and_paths_left_out():

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from nasjax.benchmark.early_stop import OFFLINE, offline_epoch, online_epoch, rank_stability
-from nasjax.figure_style import PALETTES, Theme, style
+from nasjax.figure_style import PALETTES, Theme, chart
 
 _SHOWN = 400  # curves on one sheet
 
@@ -25,10 +25,7 @@ def stability_figure(curves: Mapping[str, np.ndarray], *, theme: Theme = "light"
       The figure; the circle is the offline rule's epoch, the square the online rule's.
     """
     palette = PALETTES[theme]
-    figure = Figure(figsize=(8.0, 4.4), layout="constrained")
-    figure.set_facecolor(palette.paper)
-    axis = figure.subplots()
-    style(axis, palette)
+    figure, axis = chart((8.0, 4.4), palette)
     axis.axhline(OFFLINE, color=palette.muted, linewidth=1, linestyle=(0, (2, 3)))
     for i, (task, values) in enumerate(curves.items()):
         color = palette.accents[i % len(palette.accents)]
@@ -59,10 +56,7 @@ def curves_figure(curves: np.ndarray, *, task: str, theme: Theme = "light") -> F
     """
     palette = PALETTES[theme]
     values = np.asarray(curves, np.float64)
-    figure = Figure(figsize=(8.0, 4.4), layout="constrained")
-    figure.set_facecolor(palette.paper)
-    axis = figure.subplots()
-    style(axis, palette)
+    figure, axis = chart((8.0, 4.4), palette)
     epochs = np.arange(1, values.shape[1] + 1)
     axis.plot(epochs, values[:_SHOWN].T, color=palette.accents[0], linewidth=1, alpha=0.35)
     if np.isfinite(values[:, -1]).any():

@@ -18,7 +18,7 @@ from rich.console import Console
 from nasjax import records, report, search
 from nasjax.cli import common, report_parts
 from nasjax.cli.search_results import CSV, JSON, REPORT, counted, number
-from nasjax.figure_style import PALETTES, PHONE, Theme, style
+from nasjax.figure_style import PALETTES, PHONE, Theme, sheet, style
 from nasjax.search.figures import graph_figure
 from nasjax.search.proxy_objective import ProxyObjective
 from nasjax.types import InputError
@@ -192,8 +192,7 @@ def rounds_figure(found: search.PruneResult, *, theme: Theme = "light", narrow: 
     """
     palette, names = PALETTES[theme], found.names
     inches = (PHONE, 0.6 + 1.8 * len(names)) if narrow else (8.0, 0.6 + 2.4 * len(names))
-    figure = Figure(figsize=inches, layout="constrained")
-    figure.set_facecolor(palette.paper)
+    figure = sheet(inches, palette)
     axes = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
     removed = found.state.removed
     for axis, name, values in zip(axes, names, found.state.columns.T, strict=True):

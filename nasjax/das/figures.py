@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from nasjax.das.search_result import SearchResult
-from nasjax.figure_style import PALETTES, PHONE, Palette, Theme, style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from nasjax.figure_style import PALETTES, PHONE, Palette, Theme, chart, sheet, style
 
 _COLUMNS = 5  # small panels a row
 _DASHES = ("-", "--", ":", "-.")
@@ -34,8 +31,7 @@ def alpha_figure(result: SearchResult, *, theme: Theme = "light", narrow: bool =
     columns = min(2 if narrow else _COLUMNS, len(edges))
     rows = -(-len(edges) // columns)
     size = (PHONE, 1.1 + 1.55 * rows) if narrow else (max(1.2 + 2.0 * columns, 6.5), 1.1 + 1.75 * max(rows, 1.5))
-    figure = Figure(figsize=size, layout="constrained")
-    figure.set_facecolor(palette.paper)
+    figure = sheet(size, palette)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     weights = _softmax(result.alphas)
     kept = {(gene.node, gene.source): gene.op for gene in result.genotype.genes}
@@ -75,7 +71,7 @@ def entropy_figure(result: SearchResult, *, theme: Theme = "light") -> Figure:
       The figure.
     """
     palette, entropy = PALETTES[theme], result.entropy
-    figure, axis = _one(palette)
+    figure, axis = chart((7.0, 3.6), palette)
     axis.plot(entropy, color=palette.muted, alpha=0.45, linewidth=1)
     axis.plot(entropy.mean(1), color=palette.accents[0], linewidth=2.2)
     axis.set_xlabel("epoch", color=palette.ink)
@@ -94,7 +90,7 @@ def course_figure(result: SearchResult, *, theme: Theme = "light") -> Figure:
       The figure; a line marks where choices begin.
     """
     palette = PALETTES[theme]
-    figure, axis = _one(palette)
+    figure, axis = chart((7.0, 3.6), palette)
     epochs = [row["epoch"] + 1 for row in result.history]
     for name, label, color in (("train_loss", "images of the weights", palette.accents[0]),
                                ("valid_loss", "images of alpha", palette.accents[1])):  # fmt: skip
@@ -123,8 +119,7 @@ def frames_figure(videos: Any, levels: Sequence[int], *, theme: Theme = "light",
     palette, shown = PALETTES[theme], np.clip(np.asarray(videos, float), 0, 1)
     number, frames = shown.shape[:2]
     side = PHONE / frames if narrow else 1.15
-    figure = Figure(figsize=(side * frames + 0.4 * (not narrow), 0.4 + side * number), layout="constrained")
-    figure.set_facecolor(palette.paper)
+    figure = sheet((side * frames + 0.4 * (not narrow), 0.4 + side * number), palette)
     grid = figure.subplots(number, frames, squeeze=False)
     wide = frames > 5 and narrow
     for row, video in enumerate(shown):
@@ -135,14 +130,6 @@ def frames_figure(videos: Any, levels: Sequence[int], *, theme: Theme = "light",
             if row == 0:
                 axis.set_title(f"{levels[t]}" if wide else f"level {levels[t]}", color=palette.muted, fontsize=8.5)
     return figure
-
-
-def _one(palette: Palette) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7.0, 3.6), layout="constrained")
-    figure.set_facecolor(palette.paper)
-    axis = figure.subplots()
-    style(axis, palette)
-    return figure, axis
 
 
 def _softmax(alphas: np.ndarray) -> np.ndarray:

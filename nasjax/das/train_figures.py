@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from nasjax.das.scenes import IGNORE
-from nasjax.figure_style import PALETTES, PHONE, Palette, Theme, style
+from nasjax.figure_style import PALETTES, PHONE, Palette, Theme, sheet, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,8 +35,7 @@ def curves_figure(
       The figure.
     """
     palette = PALETTES[theme]
-    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
-    figure.set_facecolor(palette.paper)
+    figure = sheet((9.6, 3.4), palette)
     axes = figure.subplots(1, 2)
     drawn = (("train_loss", "training loss"), (f"test_{measure}", f"test {measure}, %"))
     for axis, (name, title) in zip(axes, drawn, strict=True):
@@ -69,8 +68,7 @@ def field_figure(fields: Mapping[str, Field], *, theme: Theme = "light", narrow:
     columns = min(2 if narrow else 4, len(fields))
     lines = -(-len(fields) // columns)
     size = (PHONE, (PHONE / columns + 0.4) * lines + 0.5) if narrow else (2.7 * columns + 0.6, 3.0 * lines)
-    figure = Figure(figsize=size, layout="constrained")
-    figure.set_facecolor(palette.paper)
+    figure = sheet(size, palette)
     axes = np.atleast_1d(figure.subplots(lines, columns, squeeze=False)).ravel()
     colors = LinearSegmentedColormap.from_list("field", [palette.paper, palette.accents[0], palette.ink])
     image = None
@@ -126,8 +124,7 @@ def overlay_figure(
     palette, colors = PALETTES[theme], class_colors(num_classes)
     count, (height, width) = len(images), images.shape[1:3]
     wide = PHONE if narrow else 9.6
-    figure = Figure(figsize=(wide, wide / 3 * count * height / width + 0.9), layout="constrained")
-    figure.set_facecolor(palette.paper)
+    figure = sheet((wide, wide / 3 * count * height / width + 0.9), palette)
     axes = figure.subplots(count, 3, squeeze=False)
     for row, image, true, found in zip(axes, images, truth, predicted, strict=True):
         for axis, mask in zip(row, (None, true, found), strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from nasjax.figure_style import PALETTES, Theme, style
+from nasjax.figure_style import PALETTES, Theme, sheet, style
 from nasjax.figures import number, readable
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ def transfer_figure(transfer: Transfer, *, theme: Theme = "light") -> Figure:
     palette = PALETTES[theme]
     means, deviations = transfer.taus.mean(2), transfer.taus.std(2)
     rows, columns = means.shape
-    figure = Figure(figsize=(2.2 + 1.75 * columns, 1.6 + 0.95 * rows), layout="constrained")
-    figure.set_facecolor(palette.paper)
+    figure = sheet((2.2 + 1.75 * columns, 1.6 + 0.95 * rows), palette)
     axis = figure.subplots()
     colors = LinearSegmentedColormap.from_list("tau", [palette.paper, palette.accents[0]])
     low, high = float(np.nanmin(means)), float(np.nanmax(means))
@@ -68,8 +67,7 @@ def prediction_figure(
       The figure: the truth over the score, and rank over rank beside it; the best tenth by truth highlighted.
     """
     palette = PALETTES[theme]
-    figure = Figure(figsize=(9.4, 4.4), layout="constrained")
-    figure.set_facecolor(palette.paper)
+    figure = sheet((9.4, 4.4), palette)
     best = targets >= np.quantile(targets, 0.9)
     places = [np.argsort(np.argsort(-values, kind="stable"), kind="stable") + 1 for values in (scores, targets)]
     size = float(np.clip(4000 / max(len(scores), 1), 3, 26))

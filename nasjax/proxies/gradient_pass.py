@@ -12,6 +12,7 @@ from jax import lax
 from nasjax import nn
 from nasjax.proxies import activations
 from nasjax.proxies.activations import ActivationPass, activation_statistics
+from nasjax.proxies.derivative_passes import CurvaturePass
 from nasjax.spaces.base import SearchSpace, check_law
 from nasjax.types import Array, InputError, PyTree, Site, Variables
 
@@ -31,6 +32,7 @@ class GradientPass:
         "none" that is exactly the gradient of the sample by itself; with "batch" the other samples
         act through the batch statistics.
       activations: activation statistics read in the forward pass of the first mini-batch.
+      curvature: whether the first mini-batch also gives what `CurvaturePass` measures, of which its gradient is a part.
     """
 
     init: str = "torch"
@@ -38,10 +40,16 @@ class GradientPass:
     num_batches: int = 2
     granularity: str = "batch"
     activations: ActivationPass | None = None
+    curvature: bool = False
 
     def __post_init__(self) -> None:
         """Refuses an unknown initialisation law."""
         check_law(self.init)
+
+    @property
+    def forward_mode(self) -> bool:
+        """Whether it takes forward-mode derivatives."""
+        return self.curvature
 
     @property
     def reader(self) -> Any:
@@ -98,6 +106,24 @@ def share(passes: list[GradientPass]) -> dict[GradientPass, GradientPass]:
     return served
 
 
+def share_curvature(
+    served: dict[GradientPass, GradientPass], wanted: list[CurvaturePass]
+) -> dict[CurvaturePass, GradientPass]:
+    """Lets passes of mini-batch gradients, as `share` has arranged them, measure curvature on the same network, too.
+
+    Returns:
+      each curvature pass that one of them serves -> that one; ``served`` is brought up to date.
+    """
+    found = {}
+    for c in wanted:
+        for server in dict.fromkeys(served.values()):
+            if _network(server) == (c.init, c.norm, "batch"):
+                found[c] = dataclasses.replace(server, curvature=True)
+                served |= {p: found[c] for p, g in served.items() if g == server}
+                break
+    return found
+
+
 def _network(p: GradientPass) -> tuple[str, str, str]:
     return p.init, p.norm, p.granularity
 
@@ -139,20 +165,26 @@ def gradient_statistics(
         )
         return space.loss(output, y), output.taps
 
-    def step(carry: Any, xs: tuple[Array, Array, Array]) -> Any:
-        total, kept = carry
-        index, x, y = xs
-        first = index == 0
+    def gradient(weights: PyTree, x: Array, y: Array, first: Array) -> Any:
         (value, taps), (grads, readings) = jax.value_and_grad(loss, (0, 1), has_aux=True)(weights, dummies, x, y, first)
+        return grads, (value, taps, readings)
+
+    def add(carry: Any, index: Array, grads: PyTree, read: Any) -> Any:
+        total, kept = carry
+        value, taps, readings = read
         have = (index * (batch if by_sample else 1)).astype(dtype)
         if by_sample:
-            new, add = _moments(readings), float(batch)
+            new, count = _moments(readings), float(batch)
         else:
-            new, add = jax.tree.map(_single, grads), 1.0
-        total = jax.tree.map(lambda t, n: _merge_moments(t, n, have, add), total, new, is_leaf=_is_moments)
+            new, count = jax.tree.map(_single, grads), 1.0
+        total = jax.tree.map(lambda t, n: _merge_moments(t, n, have, count), total, new, is_leaf=_is_moments)
         keep = (taps, _first_batch(space, weights, grads, readings, held))
-        kept = jax.tree.map(lambda a, b: jnp.where(first, b, a), kept, keep)
+        kept = jax.tree.map(lambda a, b: jnp.where(index == 0, b, a), kept, keep)
         return (total, kept), value
+
+    def step(carry: Any, xs: tuple[Array, Array, Array]) -> Any:
+        index, x, y = xs
+        return add(carry, index, *gradient(weights, x, y, index == 0))
 
     probe = jax.eval_shape(
         lambda: (
@@ -164,9 +196,22 @@ def gradient_statistics(
     zeros = jax.tree.map(nn.Moments.zeros_like, weights)
     index = jnp.arange(p.num_batches)
     m = p.num_batches
-    (total, (taps, saliency)), losses = lax.scan(step, (zeros, empty), (index, images[:m], labels[:m]))
+    carry, losses, start = (zeros, empty), jnp.zeros(0, dtype), 0
+    out: dict[str, Any] = {}
+    if p.curvature and getattr(space, "forward_over_reverse", False):
+        first = lambda weights: gradient(weights, images[0], labels[0], jnp.array(True))  # noqa: E731
+        grads, along, read = jax.jvp(first, (weights,), (weights,), has_aux=True)
+        out["curvature"] = space.layer_sums(jax.tree.map(jnp.multiply, grads, along))
+        carry, value = add(carry, index[0], grads, read)
+        losses, start = value[None], 1
+    elif p.curvature:
+        out |= CurvaturePass(p.init, norm=p.norm).statistics(space, variables, arch, images, labels)
+    if start < m:
+        carry, others = lax.scan(step, carry, (index[start:], images[start:m], labels[start:m]))
+        losses = jnp.concatenate([losses, others.astype(dtype)]) if start else others
+    total, (taps, saliency) = carry
     layers = _layer_statistics(space, total, m * (batch if by_sample else 1)) | saliency
-    out: dict[str, Any] = {"loss": losses, "layers": layers, "weights": space.layer_sums(held)}
+    out |= {"loss": losses, "layers": layers, "weights": space.layer_sums(held)}
     if p.activations is not None:
         out["activations"] = activation_statistics(space, p.activations, arch, taps, batch, dtype)
     return out

@@ -15,10 +15,11 @@ import numpy as np
 
 from nasjax.proxies.activations import ActivationPass as ActivationPass
 from nasjax.proxies.activations import activation_statistics, first_images, join, pack
+from nasjax.proxies.derivative_passes import CurvaturePass
 from nasjax.proxies.gradient_pass import FisherPass as FisherPass
 from nasjax.proxies.gradient_pass import GradientPass as GradientPass
 from nasjax.proxies.gradient_pass import SignPass as SignPass
-from nasjax.proxies.gradient_pass import gradient_statistics, share
+from nasjax.proxies.gradient_pass import gradient_statistics, share, share_curvature
 from nasjax.proxies.pass_base import CustomPass, draw, over_initialisations
 from nasjax.spaces.base import SearchSpace, check_law
 from nasjax.types import Array, PyTree, Variables
@@ -51,7 +52,8 @@ def merge(passes: list[Pass]) -> dict[Pass, Pass]:
     """Fewest passes that serve all.
 
     Activation passes on the same network and input join; one that a gradient pass runs anyway is read
-    in that pass's first forward. So do gradient passes that read more, see `nasjax.proxies.gradient_pass.share`.
+    in that pass's first forward. So do gradient passes that read more, see `nasjax.proxies.gradient_pass.share`, and
+    curvature, whose derivative has the gradient as its first part.
 
     Returns:
       each requested pass -> the pass that serves it.
@@ -63,6 +65,7 @@ def merge(passes: list[Pass]) -> dict[Pass, Pass]:
             groups[key] = join(groups.get(key, p), p)
     served: dict[Pass, Pass] = {}
     shared = share([p for p in passes if isinstance(p, GradientPass)])
+    curved = share_curvature(shared, [p for p in passes if isinstance(p, CurvaturePass)])
     carriers: dict[Any, GradientPass] = {}
     carrying: dict[GradientPass, GradientPass] = {}
     for g in dict.fromkeys(shared.values()):
@@ -75,6 +78,8 @@ def merge(passes: list[Pass]) -> dict[Pass, Pass]:
             joined = groups[p.init, p.norm, p.samples, p.repeats]
             carrier = carriers.get((p.init, p.norm)) if (p.samples, p.repeats) == (None, 1) else None
             served[p] = joined if carrier is None else carrier
+        elif isinstance(p, CurvaturePass) and p in curved:
+            served[p] = carrying.get(curved[p], curved[p])
         elif not isinstance(p, GradientPass):
             served[p] = p
     return served
@@ -150,6 +155,7 @@ def run_with(
       "nonzero_signed" (their number), "std" (sum of std of g), "gsnr" (sum of mean(g)^2 / (var(g) + 1e-8)); on
       the first batch "grad_norm", "plain" (sum of w g), "snip" and "snip_square" (sums of |w g| and its square);
       "weights" [L] number of weights the architecture has; "activations" as above.
+      With its curvature also "curvature", see `CurvaturePass`.
       FisherPass: also "fisher" [L] on the first batch, summed over the weights of every channel.
       SignPass: also "conflict" [L] on the first batch, sum of |sum_n sign(g_n)|.
       SynflowPass: "log_synflow" [] (natural logarithm of the sum of |w dR/dw|); "synflow", "synflow_square" [L],

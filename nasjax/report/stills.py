@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from nasjax.figure_style import PALETTES, Palette, Theme, style
+from nasjax.figure_style import PALETTES, Palette, Theme, chart, sheet
 from nasjax.figures import number
 
 
@@ -30,10 +30,7 @@ def points(
       The figure.
     """
     palette = PALETTES[theme]
-    figure = Figure(figsize=(8.0, 4.4), layout="constrained")
-    figure.set_facecolor(palette.paper)
-    axis = figure.subplots()
-    style(axis, palette)
+    figure, axis = chart((8.0, 4.4), palette)
     good = np.isfinite(x) & np.isfinite(y)
     for i, values in enumerate((x, y)):
         good &= (values > 0) | (not log[i])
@@ -68,8 +65,7 @@ def matrix(
       The figure.
     """
     palette = PALETTES[theme]
-    figure = Figure(figsize=(2.4 + 0.62 * len(columns), 1.5 + 0.42 * len(rows)), layout="constrained")
-    figure.set_facecolor(palette.paper)
+    figure = sheet((2.4 + 0.62 * len(columns), 1.5 + 0.42 * len(rows)), palette)
     axis = figure.subplots()
     ends = [palette.accents[1], palette.paper, palette.accents[0]] if diverging else [palette.paper, palette.accents[0]]
     colors = LinearSegmentedColormap.from_list("matrix", ends)
@@ -104,10 +100,7 @@ def lines(
       The figure.
     """
     palette: Palette = PALETTES[theme]
-    figure = Figure(figsize=(8.0, 4.0), layout="constrained")
-    figure.set_facecolor(palette.paper)
-    axis = figure.subplots()
-    style(axis, palette)
+    figure, axis = chart((8.0, 4.0), palette)
     for i, (name, values) in enumerate(series.items()):
         axis.plot(x, values, "o-", markersize=4, linewidth=1.8, color=palette.accents[i % 4], label=name)
     if len(series) > 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from nasjax.figure_style import PALETTES, PHONE, Palette, Theme, style
+from nasjax.figure_style import PALETTES, PHONE, Palette, Theme, sheet, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +29,7 @@ def choice_figure(choice: Choice, *, theme: Theme = "light", narrow: bool = Fals
     palette = PALETTES[theme]
     rows = choice.rows()[::-1]  # the best on top
     size = (PHONE, 3 * (0.8 + 0.22 * len(rows))) if narrow else (10.5, 1.5 + 0.3 * len(rows))
-    figure = Figure(figsize=size, layout="constrained")
-    figure.set_facecolor(palette.paper)
+    figure = sheet(size, palette)
     axes = figure.subplots(3, 1) if narrow else figure.subplots(1, 3, sharey=True)
     for axis in axes:
         style(axis, palette)

@@ -7,7 +7,7 @@ import collections
 import numpy as np
 from matplotlib.figure import Figure
 
-from nasjax.figure_style import PALETTES, Theme, style
+from nasjax.figure_style import PALETTES, Theme, chart
 from nasjax.graph_layout import layout as layout
 from nasjax.search.result import SearchResult
 from nasjax.types import Graph
@@ -28,10 +28,7 @@ def progress_figure(result: SearchResult, *, theme: Theme = "light") -> Figure:
       The figure.
     """
     palette = PALETTES[theme]
-    figure = Figure(figsize=(8.0, 4.2), layout="constrained")
-    figure.set_facecolor(palette.paper)
-    axis = figure.subplots()
-    style(axis, palette)
+    figure, axis = chart((8.0, 4.2), palette)
     number = np.arange(1, len(result.scores) + 1)
     good = result.valid
     axis.scatter(number[good], result.scores[good], s=12, color=palette.accents[0], alpha=0.45, linewidths=0)
@@ -58,10 +55,7 @@ def front_figure(result: SearchResult, cost: str, *, theme: Theme = "light") -> 
       The figure.
     """
     palette = PALETTES[theme]
-    figure = Figure(figsize=(8.0, 4.6), layout="constrained")
-    figure.set_facecolor(palette.paper)
-    axis = figure.subplots()
-    style(axis, palette)
+    figure, axis = chart((8.0, 4.6), palette)
     scale = 1e6 if cost in _READABLE else 1.0
     x, y, good = result.costs[cost] / scale, result.scores, result.valid
     axis.scatter(x[good], y[good], s=14, color=palette.accents[0], alpha=0.4, linewidths=0)

@@ -1,4 +1,4 @@
-"""TransNAS-Bench-101, macro space: 3,256 skeletons in one program (Duan et al., CVPR 2021)."""
+"""TransNAS-Bench-101, macro space: 3,256 skeletons (Duan et al., CVPR 2021)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from nasjax.spaces import transnas_tasks as tasks
 from nasjax.spaces.transnas_space import TransNas, population
 from nasjax.types import Array, Graph, InputError
 
+_SIGNATURE = "peak="
 _POSITIONS = np.repeat(np.arange(codec.LENGTH), len(codec.MODULES))
 _DIGITS = np.tile(np.arange(len(codec.MODULES)), codec.LENGTH)
 _MASKS = np.array(list(itertools.product((True, False), repeat=codec.LENGTH)))
@@ -31,8 +32,15 @@ class TransNasMacro(TransNas):
     """The macro search space, with the options of `nasjax.spaces.transnas_space.TransNas`.
 
     An architecture is int [6]: the digits of the skeleton padded with zeros. One compiled program serves the
-    whole space.
+    whole space; bound to a signature, one of three, it has buffers as large as those architectures need, which for
+    two thirds of them is an eighth.
+
+    Attributes:
+      peak: of `nasjax.spaces.transnas_macro_plan.PEAKS`, that of the signature that the space is bound to; set by
+        ``bind``.
     """
+
+    peak: int = dataclasses.field(default=macro_plan.PEAKS[-1], metadata={"option": False})
 
     _network: ClassVar[Any] = network
     _blocks: ClassVar[Any] = blocks
@@ -42,7 +50,15 @@ class TransNasMacro(TransNas):
     @property
     def _sizes(self) -> macro_plan.Sizes:
         side = stem.macs(self.in_channels, self.channels, self._side)[1]
-        return macro_plan.Sizes(self.channels, self.in_channels, side, self._task, self.num_classes)
+        return macro_plan.Sizes(self.channels, self.in_channels, side, self._task, self.num_classes, self.peak)
+
+    def signature(self, archs: Any) -> list[str]:
+        """What fixes tensor shapes: how far the activations outgrow those of the stem, one text an architecture."""
+        return [f"{_SIGNATURE}{peak}" for peak in macro_plan.peaks(np.atleast_2d(np.asarray(archs)))]
+
+    def bind(self, signature: str) -> TransNasMacro:
+        """The space for architectures of one signature."""
+        return dataclasses.replace(self, peak=int(signature.removeprefix(_SIGNATURE)))
 
     # Encodings, moves and costs.
 

@@ -56,7 +56,7 @@ def _block(runner: Runner, shape: units.Shape, convs: Family, side: Family, x: A
 
 
 def walk(runner: Runner, sizes: Sizes, arch: Array, images: Array, visit: Visit) -> Walk:
-    """Walks the encoder; each block is a ``lax.switch`` over the 63 shapes, the visitor inside the branch.
+    """Walks the encoder; each block is a ``lax.switch`` over the shapes, the visitor inside the branch.
 
     Args:
       runner: at its start.
@@ -92,7 +92,7 @@ def walk(runner: Runner, sizes: Sizes, arch: Array, images: Array, visit: Visit)
         return buffer, (stats, seen)
 
     families = tuple(layers(runner, name)[:2] for name in ("convs", "shortcuts"))
-    xs = (own.first, *families, jnp.arange(BLOCKS))
+    xs = (jnp.asarray(sizes.shape_numbers())[own.first], *families, jnp.arange(BLOCKS))
     buffer, ((conv_stats, side_stats), seen) = lax.scan(step, units.fit(x, capacity), xs)
     runner.set_stats(*conv_stats, "convs")
     runner.set_stats(*side_stats, "shortcuts")

@@ -134,7 +134,7 @@ def encode(runner: Runner, sizes: Sizes, own: Plan, images: Array) -> Array:
     precision = runner.options.precision
     convs = units.Convs(precision, sizes.shapes(), rectify=True, passes=False)
     sides = units.Convs(precision, sizes.changes(), rectify=False, passes=True)
-    norms = units.Norms(runner.options.norm, tuple(sizes.states()))
+    norms = units.Norms(runner.options.norm, tuple(sizes.states()[i] for i in sizes.kept_states()))
     side_norms = norms._replace(**SHORTCUT_NORM)
     names = [f"{SITE}/{j}" for j in range(len(sizes.segments()))]
     calls = tuple(runner.calls[name].reshape(BLOCKS, 2, -1) for name in names) if runner.tap is not None else ()
@@ -155,7 +155,7 @@ def encode(runner: Runner, sizes: Sizes, own: Plan, images: Array) -> Array:
             taps = tuple(runner.tap(Site(name, own), x[:, low:high]) for name, (low, high), own in pieces)
         y = units.conv(convs, number, x, weights, moments)
         seen = shown(y, norm, norm < NUM_STATES)
-        y, mean, var = units.norm(norms, norm, y, args)
+        y, mean, var = units.norm(norms, place[norm], y, args)
         return y, (mean, var, taps, seen)
 
     def block(carry: tuple[Array, Array], xs: Any) -> Any:
@@ -163,7 +163,7 @@ def encode(runner: Runner, sizes: Sizes, own: Plan, images: Array) -> Array:
         weights, args, moments = side
         residual = units.conv(sides, shortcut, x, weights, moments)
         seen = shown(residual, side_norm, side_norm < NUM_STATES)
-        residual, mean, var = units.norm(side_norms, side_norm, residual, args)
+        residual, mean, var = units.norm(side_norms, place[side_norm], residual, args)
         y, (means, variances, taps, more) = lax.scan(conv, x, (numbers, norm, pair, calls))
         x = runner.rescale(residual + y)
         return (x, runner.log_scale), ((means, variances), (mean, var), taps, (more, seen))
@@ -171,8 +171,11 @@ def encode(runner: Runner, sizes: Sizes, own: Plan, images: Array) -> Array:
     x = units.fit(stem.run(runner, images), sizes.capacity())
     norm = jnp.where(own.exists > 0, own.after, NUM_STATES)
     side_norm = jnp.where(own.shortcut < NUM_CHANGES, own.after, NUM_STATES)
-    pairs = jnp.stack([own.first, own.second], 1), jnp.stack([norm, norm], 1)
-    xs = (*pairs, own.shortcut, side_norm, layers(runner, "convs"), layers(runner, "shortcuts"), calls)
+    numbers = jnp.asarray(sizes.shape_numbers())[jnp.stack([own.first, own.second], 1)]
+    shortcut = jnp.asarray(sizes.change_numbers())[own.shortcut]
+    place = jnp.asarray(sizes.state_numbers())
+    families = layers(runner, "convs"), layers(runner, "shortcuts")
+    xs = (numbers, jnp.stack([norm, norm], 1), shortcut, side_norm, *families, calls)
     (x, runner.log_scale), (conv_stats, side_stats, taps, seen) = lax.scan(block, (x, runner.log_scale), xs)
     runner.set_stats(*conv_stats, "convs")
     runner.set_stats(*side_stats, "shortcuts")
@@ -190,13 +193,14 @@ def _pooled(sizes: Sizes, state: Array, x: Array) -> Array:
     def pool(channels: int, side: int, x: Array) -> Array:
         return units.fit(units.view(x, side, channels).mean((1, 2)), sizes.widest)
 
-    return lax.switch(state, [functools.partial(pool, *shape) for shape in sizes.states()], x)
+    shapes = [sizes.states()[i] for i in sizes.kept_states()]
+    return lax.switch(jnp.asarray(sizes.state_numbers())[state], [functools.partial(pool, *s) for s in shapes], x)
 
 
 def _decoded(runner: Runner, sizes: Sizes, state: Array, x: Array) -> Array:
     """Decoder behind an encoder of any state that halved the image; channels padded to the widest."""
     sides = sizes.sides()[1:]  # every architecture halves the image at least once
-    places = [(channels, side) for i, (channels, side) in enumerate(sizes.states()) if i % SIDES]
+    shapes, kept = sizes.states(), [i for i in sizes.kept_states() if i % SIDES]
 
     def widen(channels: int, side: int, x: Array) -> Array:
         full = jnp.pad(units.view(x, side, channels), ((0, 0), (0, 0), (0, 0), (0, sizes.widest - channels)))
@@ -209,8 +213,9 @@ def _decoded(runner: Runner, sizes: Sizes, state: Array, x: Array) -> Array:
         y = heads.decode(own, sizes.task, sizes.head, features, STEM_HALVINGS + 1 + place)
         return y, own.mean[heads.NAME], own.var[heads.NAME], own.log_scale, own.shown
 
-    width, place = state // SIDES, state % SIDES - 1
-    x = lax.switch(width * len(sides) + place, [functools.partial(widen, *shape) for shape in places], x)
+    place = state % SIDES - 1
+    widened = [functools.partial(widen, *shapes[i]) for i in kept]
+    x = lax.switch(jnp.searchsorted(jnp.asarray(kept), state), widened, x)
     branches = [functools.partial(decode, i) for i in range(len(sides))]
     y, mean, var, runner.log_scale, shown = lax.switch(place, branches, x, runner.log_scale)
     runner.shown += shown

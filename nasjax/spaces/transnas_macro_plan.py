@@ -1,7 +1,8 @@
 """What a macro network of TransNAS-Bench-101 does block by block, as data.
 
 The state before a block is how often the channels were doubled and the image halved. Blocks occur in 63
-shapes: 20 that keep the state, and 43 that change it.
+shapes: 20 that keep the state, and 43 that change it. A network that doubles the channels before it halves the image
+has up to eight times the activations of the others; those that never do make two thirds of the space.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from nasjax.spaces import transnas_tasks as tasks
 from nasjax.spaces import units
 from nasjax.types import Array
 
+PEAKS = (0, 1, 3)  # doublings of a state less twice its halvings, at most: what programs are made for
 MODULES, BLOCKS = codec.LENGTH, 2 * codec.LENGTH
 WIDTHS, SIDES = 4, 5  # how many channel widths and image sizes occur
 NUM_STATES = WIDTHS * SIDES
@@ -58,6 +60,7 @@ class Sizes(NamedTuple):
       side: height of the stem's output.
       task: task.
       outputs: outputs of the head.
+      peak: of `PEAKS`; states beyond it have no place in the buffer.
     """
 
     channels: int
@@ -65,6 +68,7 @@ class Sizes(NamedTuple):
     side: int
     task: tasks.Task
     outputs: int
+    peak: int = PEAKS[-1]
 
     @property
     def widest(self) -> int:
@@ -95,29 +99,70 @@ class Sizes(NamedTuple):
         """Channels in a state; traceable."""
         return jnp.asarray([channels for channels, _ in self.states()])[state]
 
+    def kept_states(self) -> list[int]:
+        """States within the peak."""
+        return [i for i in range(NUM_STATES) if i // SIDES - 2 * (i % SIDES) <= self.peak]
+
+    def kept_changes(self) -> list[int]:
+        """Numbers of the changes between such states."""
+        kept = self.kept_states()
+        return [i for i, change in enumerate(CHANGES) if change[0] in kept and _after(*change) in kept]
+
+    def state_numbers(self) -> np.ndarray:
+        """State, or ``NUM_STATES`` for none -> its place among those kept, their number for none: int [21]."""
+        return _places(self.kept_states(), NUM_STATES)
+
+    def change_numbers(self) -> np.ndarray:
+        """The same for changes: int [44]."""
+        return _places(self.kept_changes(), NUM_CHANGES)
+
+    def shape_numbers(self) -> np.ndarray:
+        """The same for `shapes`: int [64]."""
+        return _places([*self.kept_states(), *(NUM_STATES + i for i in self.kept_changes())], NUM_STATES + NUM_CHANGES)
+
     def capacity(self) -> int:
         """Activations a sample that the largest state has."""
-        return int(self.lengths().max())
+        return int(self.lengths()[self.kept_states()].max())
 
     def segments(self) -> list[tuple[int, int]]:
         """Pieces of a buffer such that every state fills some of them exactly."""
-        ends = sorted(set(self.lengths().tolist()))
+        ends = sorted(set(self.lengths()[self.kept_states()].tolist()))
         return list(zip([0, *ends[:-1]], ends, strict=True))
 
     def shapes(self) -> tuple[units.Shape, ...]:
-        """Shapes of the 3x3 convolutions: those that keep the state, in its order, then the 43 others."""
-        kept = [units.Shape(channels, channels, side, 1) for channels, side in self.states()]
+        """Shapes of the 3x3 convolutions: those that keep a state, in its order, then the others."""
+        states = self.states()
+        kept = [units.Shape(states[i][0], states[i][0], states[i][1], 1) for i in self.kept_states()]
         return (*kept, *self.changes())
 
     def changes(self) -> tuple[units.Shape, ...]:
         """Shapes of convolutions that change the state."""
         states = self.states()
         found = []
-        for state, digit in CHANGES:
+        for state, digit in (CHANGES[i] for i in self.kept_changes()):
             channels, side = states[state]
             stride, factor = 1 + int(codec.halves(digit)), 1 + int(codec.doubles(digit))
             found.append(units.Shape(channels, channels * factor, side, stride))
         return tuple(found)
+
+
+def peaks(archs: Any) -> np.ndarray:
+    """The least of `PEAKS` that every state of an architecture stays within: int [n] for int [n, 6]."""
+    doublings, halvings = (np.cumsum(change(archs), 1) for change in (codec.doubles, codec.halves))
+    highest = np.maximum(0, (doublings - 2 * halvings).max(1))
+    return np.array(PEAKS)[np.searchsorted(PEAKS, highest)]
+
+
+def _after(state: int, digit: int) -> int:
+    """State behind a block."""
+    return state + SIDES * int(codec.doubles(digit)) + int(codec.halves(digit))
+
+
+def _places(kept: list[int], count: int) -> np.ndarray:
+    """Number 0..count -> its place in ``kept``, else the length of it: int [count + 1]."""
+    table = np.full(count + 1, len(kept), np.int32)
+    table[kept] = np.arange(len(kept))
+    return table
 
 
 class Plan(NamedTuple):

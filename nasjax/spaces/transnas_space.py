@@ -85,9 +85,8 @@ class TransNas(Classifier, OneProgram, abc.ABC):
     @property
     def options(self) -> dict[str, Any]:
         """Configuration as JSON-serialisable values; ``precision`` is kept apart by the records."""
-        options = dataclasses.asdict(self)
-        del options["precision"]
-        return options
+        names = [f.name for f in dataclasses.fields(self) if f.metadata.get("option", True) and f.name != "precision"]
+        return {name: getattr(self, name) for name in names}
 
     @property
     def targets(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from nasjax.figure_style import PALETTES, Palette, Theme, style
+from nasjax.figure_style import PALETTES, Palette, Theme, sheet, style
 from nasjax.training.objectives import KINDS
 from nasjax.training.result import Row
 
@@ -34,8 +34,7 @@ def curves_figure(history: Sequence[Row], kind: str, *, best_epoch: int = 0, the
     """
     palette = PALETTES[theme]
     names = list(dict.fromkeys(["loss", KINDS[kind].chosen]))
-    figure = Figure(figsize=(4.4 * len(names), 3.9), layout="constrained")
-    figure.set_facecolor(palette.paper)
+    figure = sheet((4.4 * len(names), 3.9), palette)
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         style(axis, palette)
         _panel(axis, history, name, palette, best_epoch)

@@ -68,4 +68,5 @@ def test_proxies_that_share_a_pass_cost_it_once(gradient_pass):
     alone = cost("zico")
     assert alone == pytest.approx(2 * gradient_pass, rel=0.02)
     assert cost("grad_norm") == pytest.approx(gradient_pass, rel=0.02)
+    assert cost("grasp,grad_norm,fisher") == pytest.approx(cost("grasp"), rel=1e-6)
     assert cost("zico,lswag,swap,snip,grad_norm,plain,fisher") == pytest.approx(alone, rel=1e-6)

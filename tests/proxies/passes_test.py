@@ -1,12 +1,16 @@
 """Which passes join, and their statistics against explicit gradients."""
 
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from nasjax.proxies import passes
-from nasjax.proxies.passes import ActivationPass, CostPass, GradientPass, SynflowPass
+from nasjax.proxies.derivative_passes import CurvaturePass
+from nasjax.proxies.passes import ActivationPass, CostPass, FisherPass, GradientPass, SynflowPass
 from nasjax.spaces.nasbench201 import NasBench201
 from nasjax.types import InputError, Variables
 
@@ -46,6 +50,20 @@ def test_one_of_two_gradient_passes_carries_the_activations():
     assert served[wanted] == served[two]
     assert served[two].activations == wanted
     assert served[four] == four
+
+
+def test_curvature_is_measured_by_a_gradient_pass_that_runs_anyway():
+    curvature, two, fisher = CurvaturePass(), GradientPass(), FisherPass()
+    served = passes.merge([curvature, two, fisher, ActivationPass(kernel=True)])
+    joined = FisherPass(num_batches=2, activations=ActivationPass(kernel=True), curvature=True)
+    assert set(served.values()) == {joined}
+    assert joined.forward_mode and not fisher.forward_mode
+
+
+@pytest.mark.parametrize("change", [{"init": "normal"}, {"norm": "sample"}, {"granularity": "sample"}])
+def test_curvature_of_another_network_stays_apart(change):
+    other = GradientPass(**change)
+    assert passes.merge([CurvaturePass(), other]) == {CurvaturePass(): CurvaturePass(), other: other}
 
 
 def test_other_passes_serve_themselves():
@@ -232,3 +250,32 @@ def test_moments_of_a_cell_are_those_of_explicit_gradients(granularity, cell, x6
         np.testing.assert_allclose(found[f"inv_std_{of}"][kept], expected[kept], rtol=1e-9)
         np.testing.assert_allclose(found[f"ratio_{of}"][kept], ratio[kept], rtol=1e-9)
         np.testing.assert_array_equal(found[f"nonzero_{of}"][kept], count[kept])
+
+
+@pytest.mark.slow
+def test_a_gradient_pass_with_curvature_measures_what_both_do(x64):
+    rng = np.random.default_rng(3)
+    images, labels = jnp.asarray(rng.normal(size=(2, 4, 8, 8, 3))), jnp.asarray(rng.integers(0, 4, (2, 4)))
+    alone = FisherPass(num_batches=2, activations=ActivationPass(patterns=True))
+
+    @jax.jit
+    def both(variables, arch):
+        run = lambda p: passes.run_with(SPACE, p, variables, arch, images, labels)  # noqa: E731
+        return run(dataclasses.replace(alone, curvature=True)), run(alone) | run(CurvaturePass())
+
+    arch = jnp.asarray(SPACE.decode([ARCH])[0])
+    assert_equal_and_curved(*both(SPACE.init(jax.random.key(0), arch, dtype=jnp.float64), arch))
+
+
+@pytest.mark.parametrize("num_batches", [1, 3])
+def test_curvature_without_forward_mode(num_batches, run_linear, linear_space, x64):
+    assert not hasattr(linear_space, "forward_over_reverse")
+    case, p = linear_case(4), GradientPass(num_batches=num_batches)
+    found = run_linear(dataclasses.replace(p, curvature=True), *case)
+    assert_equal_and_curved(found, run_linear(p, *case) | run_linear(CurvaturePass(), *case))
+
+
+def assert_equal_and_curved(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    assert float(np.abs(found["curvature"]).sum()) > 0
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-15), found, expected)

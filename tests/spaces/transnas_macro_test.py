@@ -1,5 +1,6 @@
 """Tests of nasjax.spaces.transnas_macro and its network, on a tiny configuration in float64."""
 
+import dataclasses
 import json
 
 import chex
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from nasjax.spaces import transnas_macro_plan as macro_plan
+from nasjax.spaces.base import bind_one
 from nasjax.spaces.transnas_macro import TransNasMacro
 from nasjax.spaces.transnas_tasks import TASKS
 from nasjax.types import InputError, Variables
@@ -40,6 +42,31 @@ def shaken(variables):
 # Block by block.
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_bound_space_computes_the_same(place, init, data):
+    images, labels = data
+    arch = ARCHS[place]
+    variables = shaken(init(jax.random.key(4), arch))
+
+    def run(space):
+        def loss(weights):
+            own = variables._replace(params=space.with_weights(variables.params, weights))
+            output = space.apply(own, arch, images, tap=lambda site, value: value.sum())
+            return space.loss(output, labels), output
+
+        (_, output), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(space.weights(variables.params))
+        return output.logits, output.stats, gradients, output.taps
+
+    bound = bind_one(SPACE, arch)
+    assert bound.peak == (1, 0)[place] and bound.options == SPACE.options
+    (*found, taps), (*expected, all_taps) = run(bound), run(SPACE)
+    chex.assert_trees_all_close(found, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(sum(t.sum() for t in taps.values()), sum(t.sum() for t in all_taps.values()), rtol=1e-9)
+    calls = bound.site_calls(arch)
+    assert calls.keys() == taps.keys() and len(taps) < len(all_taps)
+
+
 def test_the_shapes_of_blocks():
     assert macro_plan.NUM_CHANGES == 43 and macro_plan.NUM_STATES + macro_plan.NUM_CHANGES == 63
     sizes = SPACE._sizes
@@ -49,6 +76,22 @@ def test_the_shapes_of_blocks():
     assert shapes[0] == (2, 2, 16, 1) and shapes[20:23] == ((2, 4, 16, 1), (2, 2, 16, 2), (2, 4, 16, 2))
     ends = [high for _, high in sizes.segments()]
     assert set(sizes.lengths()) == set(ends) and ends == sorted(ends)
+
+
+@pytest.mark.parametrize(("peak", "states", "shapes", "largest"), [(0, 16, 49, 1), (1, 18, 56, 2), (3, 20, 63, 8)])
+def test_buffers_of_a_signature(peak, states, shapes, largest):
+    sizes = dataclasses.replace(SPACE, peak=peak)._sizes
+    assert len(sizes.kept_states()) == states and len(sizes.shapes()) == len(set(sizes.shapes())) == shapes
+    assert sizes.capacity() == sizes.segments()[-1][1] == largest * 2 * 256
+    own = SPACE.all()[macro_plan.peaks(SPACE.all()) == peak]
+    everything = jax.device_get(jax.jit(jax.vmap(macro_plan.plan))(own))
+    for numbers, table, count in (
+        (everything.after, sizes.state_numbers(), states),
+        (everything.first, sizes.shape_numbers(), shapes),
+        (everything.shortcut, sizes.change_numbers(), shapes - states),
+    ):
+        present = everything.exists > 0 if count != shapes - states else numbers < macro_plan.NUM_CHANGES
+        assert (table[numbers[present]] < count).all() and table[-1] == count
 
 
 def test_every_architecture_follows_its_digits():
@@ -272,7 +315,7 @@ def test_structure():
     assert SPACE.is_valid(arch) == (True, "") and SPACE.canonical(arch) == "64-1234-basic"
     graph = SPACE.to_graph(arch)
     assert graph.nodes[1:3] == ("normal", "channels x2") and graph.edges == tuple((i, i + 1) for i in range(5))
-    assert SPACE.signature(ARCHS) == ["transnas_macro"] * 4 and SPACE.bind("transnas_macro") is SPACE
+    assert SPACE.signature(ARCHS) == ["peak=1", "peak=0", "peak=3", "peak=0"]
     with pytest.raises(InputError, match="take one at a time"):
         SPACE.canonical(ARCHS)
 
