@@ -46,7 +46,10 @@ type: install-test
 unit: install-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test: lint type docs unit
+# Lint, types and documentation need a core each; tests take all there are.
+test: install-test
+	$(MAKE) -j2 lint type docs
+	$(MAKE) unit
 
 dist: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build

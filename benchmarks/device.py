@@ -47,7 +47,8 @@ SECTIONS: dict[str, dict[str, Any]] = {
     "spaces": {
         "module": "space_speed",
         "options": ["--programs=1"],
-        "cpu": ["--archs=2", "--repeats=1"],
+        # All proxies of a space take minutes to compile on a few cores; `benchmarks.space_speed` has them by default.
+        "cpu": ["--archs=2", "--repeats=1", "--proxies=params,flops,nwot,swap,zico,lswag"],
         "accelerator": ["--archs=16", "--batch_size=64"],
         "quick": ["nasbench_macro", "--archs=1", "--batch_size=4", "--proxies=params,nwot"],
     },

@@ -4,7 +4,8 @@
 
 Each runs through `nasjax.score` on all devices in a process of its own, from the first call on, so compilation is part
 of the time; "again" is the same call there, where everything is compiled. Scores of both precisions are compared
-by rank. --cells and --vits are for machines that cannot bear all.
+by rank. --cells and --vits are for machines that cannot bear all. On a CPU both precisions are the same; --mantissa=10
+rounds the operands of the products of "fast" as TF32 does, for the ranks, not for the time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import child_process
+from benchmarks import child_process, rounding
 
 # Name -> space, options, images a batch.
 SETTINGS: dict[str, tuple[str, dict[str, Any], int]] = {
@@ -41,6 +42,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--precisions", default="fast,highest", help="comma-separated (fast,highest)")
     parser.add_argument("--batching", default="auto", help="map, vmap or auto, inside a block (auto)")
     parser.add_argument("--chunk", type=int, default=0, help="architectures a block and device (chosen)")
+    parser.add_argument("--mantissa", type=int, default=0, help="bits that products of fast keep (0: the device's own)")
     parser.add_argument("--again", type=int, default=1, help="0 leaves the second call out (1)")
     parser.add_argument("--json", metavar="FILE", help="write the numbers to FILE, too")
     parser.add_argument("--child", choices=("fast", "highest"), help=argparse.SUPPRESS)
@@ -52,6 +54,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     for name in args.precisions.split(","):
         if name not in ("fast", "highest"):
             parser.error(f"--precisions={args.precisions}: {name!r} is neither fast nor highest")
+    if not 0 <= args.mantissa <= 23:
+        parser.error(f"--mantissa={args.mantissa}; allowed are 1 to 23 bits, and 0 for what the device does")
     for name in ("cells", "vits"):
         if getattr(args, name) < 2:
             parser.error(f"--{name}={getattr(args, name)}; allowed is 2 or more")
@@ -65,6 +69,8 @@ def child(args: argparse.Namespace) -> dict[str, Any]:
     import nasjax
     from nasjax import parallel
 
+    if args.mantissa and args.child == "fast":
+        rounding.round_products(args.mantissa)
     part = args.parts[0]
     name, options, batch = SETTINGS[part]
     size = {"image_size": args.image_size} if args.image_size else {}
@@ -104,7 +110,7 @@ def child(args: argparse.Namespace) -> dict[str, Any]:
 
 def in_process(args: argparse.Namespace, part: str, precision: str) -> dict[str, Any]:
     """Runs a child."""
-    names = ("cells", "vits", "batch_size", "image_size", "proxies", "batching", "chunk", "again")
+    names = ("cells", "vits", "batch_size", "image_size", "proxies", "batching", "chunk", "again", "mantissa")
     options = [*(f"--{n}={getattr(args, n)}" for n in names), f"--options={json.dumps(args.options)}"]
     return child_process.run(
         "benchmarks.whole", [part, f"--child={precision}", *options], what=f"{part}, {precision}"

@@ -237,7 +237,9 @@ class Computer:
         """Prepares the programs for images [2, batch, height, width, channels] and labels [2, batch]."""
         self.kit, self.images, self.labels = kit, images, labels
         self.proxies = _lswag_proxies() | _kit_proxies(kit)
-        self._run = jax.jit(self._program, static_argnums=(0, 1))
+        # A program a pass: several small ones compile faster than a large one.
+        self._measure = jax.jit(run_with, static_argnums=(0, 1))
+        self._outputs = jax.jit(self._plain, static_argnums=0)
 
     def __call__(self, entry: Entry, tensors: dict[str, np.ndarray]) -> list[Quantity]:
         """All quantities of one golden entry that this version claims."""
@@ -252,8 +254,10 @@ class Computer:
         passes = tuple(p for p in dict.fromkeys(served.values()) if not isinstance(p, CostPass))
         bound = bind_one(space, arch)
         fixed = kit.fixed(entry, dtype)
-        result = self._run(bound, passes, variables, arch, self.images, self.labels, fixed)
-        stats, logits, losses, tables = to_host(result)
+        given = {p: fixed.get(type(p).__name__) for p in passes}
+        data = variables, arch, self.images, self.labels
+        stats = {repr(p): to_host(self._measure(bound, p, *data, fixed=given[p])) for p in passes}
+        logits, losses, tables = to_host(self._outputs(bound, *data))
         found = [
             Quantity("params", int(space.num_params(arch)), entry["params"], 0),
             *(Quantity(name, *values) for name, values in kit.extra(space, arch, entry).items()),
@@ -272,16 +276,13 @@ class Computer:
         found.append(Quantity("depth", int(layers.depth), entry["lswag_f64"]["D"], 0))
         return found + _layers(entry, facts, double)
 
-    def _program(
-        self, space: Any, passes: Any, variables: Any, arch: Any, images: Any, labels: Any, fixed: dict[str, Any]
-    ) -> Any:
-        given = {p: fixed.get(type(p).__name__) for p in passes}
-        stats = {repr(p): run_with(space, p, variables, arch, images, labels, fixed=given[p]) for p in passes}
+    def _plain(self, space: Any, variables: Any, arch: Any, images: Any, labels: Any) -> Any:
+        """Logits and losses by mode, and what the table of layers has of arrays."""
         outputs = {mode: space.apply(variables, arch, images[0], norm=norm) for mode, norm in self.kit.modes.items()}
         losses = {mode: space.loss(output, labels[0]) for mode, output in outputs.items()}
         table = space.layers(arch)
         tables = {f: getattr(table, f) for f in ("active", "order", "depth", "bins")}
-        return stats, {mode: output.logits for mode, output in outputs.items()}, losses, tables
+        return {mode: output.logits for mode, output in outputs.items()}, losses, tables
 
     def _score(self, key: str, proxy: Proxy, facts: Facts, entry: Entry, double: bool) -> Quantity:
         value, expected = proxy.finish(facts).score, reference(entry, key)

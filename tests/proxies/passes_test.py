@@ -252,30 +252,20 @@ def test_moments_of_a_cell_are_those_of_explicit_gradients(granularity, cell, x6
         np.testing.assert_array_equal(found[f"nonzero_{of}"][kept], count[kept])
 
 
-@pytest.mark.slow
-def test_a_gradient_pass_with_curvature_measures_what_both_do(x64):
-    rng = np.random.default_rng(3)
-    images, labels = jnp.asarray(rng.normal(size=(2, 4, 8, 8, 3))), jnp.asarray(rng.integers(0, 4, (2, 4)))
-    alone = FisherPass(num_batches=2, activations=ActivationPass(patterns=True))
+@pytest.mark.parametrize("forward", [True, False])
+@pytest.mark.parametrize("num_batches", [1, 3])
+def test_a_gradient_pass_with_curvature_measures_what_both_do(num_batches, forward, linear_space, x64):
+    a, b, x, t = linear_case(4)
+    space = type("Space", (type(linear_space),), {"forward_over_reverse": forward})()
+    variables, images = Variables({"a": jnp.asarray(a), "b": jnp.asarray(b)}, {}), jnp.asarray(x)[:, :, None, None]
+    alone = GradientPass(num_batches=num_batches)
 
     @jax.jit
-    def both(variables, arch):
-        run = lambda p: passes.run_with(SPACE, p, variables, arch, images, labels)  # noqa: E731
+    def both(variables, images, labels):
+        run = lambda p: passes.run_with(space, p, variables, None, images, labels)  # noqa: E731
         return run(dataclasses.replace(alone, curvature=True)), run(alone) | run(CurvaturePass())
 
-    arch = jnp.asarray(SPACE.decode([ARCH])[0])
-    assert_equal_and_curved(*both(SPACE.init(jax.random.key(0), arch, dtype=jnp.float64), arch))
-
-
-@pytest.mark.parametrize("num_batches", [1, 3])
-def test_curvature_without_forward_mode(num_batches, run_linear, linear_space, x64):
-    assert not hasattr(linear_space, "forward_over_reverse")
-    case, p = linear_case(4), GradientPass(num_batches=num_batches)
-    found = run_linear(dataclasses.replace(p, curvature=True), *case)
-    assert_equal_and_curved(found, run_linear(p, *case) | run_linear(CurvaturePass(), *case))
-
-
-def assert_equal_and_curved(found, expected):
+    found, expected = both(variables, images, jnp.asarray(t))
     assert jax.tree.structure(found) == jax.tree.structure(expected)
-    assert float(np.abs(found["curvature"]).sum()) > 0
+    assert float(jnp.abs(found["curvature"]).sum()) > 0
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-15), found, expected)

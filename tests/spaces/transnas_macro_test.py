@@ -43,10 +43,9 @@ def shaken(variables):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", [0, 1])
-def test_a_bound_space_computes_the_same(place, init, data):
+def test_a_bound_space_computes_the_same(init, data):
     images, labels = data
-    arch = ARCHS[place]
+    arch = ARCHS[1]
     variables = shaken(init(jax.random.key(4), arch))
 
     def run(space):
@@ -59,7 +58,7 @@ def test_a_bound_space_computes_the_same(place, init, data):
         return output.logits, output.stats, gradients, output.taps
 
     bound = bind_one(SPACE, arch)
-    assert bound.peak == (1, 0)[place] and bound.options == SPACE.options
+    assert bound.peak == 0 and bound.options == SPACE.options
     (*found, taps), (*expected, all_taps) = run(bound), run(SPACE)
     chex.assert_trees_all_close(found, expected, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(sum(t.sum() for t in taps.values()), sum(t.sum() for t in all_taps.values()), rtol=1e-9)
