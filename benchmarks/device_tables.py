@@ -53,11 +53,14 @@ def proxies(found: dict[str, Any]) -> str:
     """Architectures a second, and the suite together against one after another."""
     rows = found["rows"]
     torch = rows.get("PyTorch forward+backward", {}).get("seconds")
+    others = rows.get(OTHERS, {}).get("proxies", {})
     body = [
-        (name.strip(), 1 / row["seconds"], row["seconds"], torch and torch / row["seconds"], row["compile"])
+        [name.strip(), 1 / row["seconds"], row["seconds"], torch and torch / row["seconds"], row["compile"]]
+        + [others.get(name)] * bool(others)
         for name, row in rows.items()
     ]
-    shown = table(("", "architectures/s", "s", "PyTorch forward+backward / this", "compile s"), body)
+    head = ["", "architectures/s", "s", "PyTorch forward+backward / this", "compile s"]
+    shown = table(head + ["the same in PyTorch, s"] * bool(others), body)
     alone = [row["seconds"] for name, row in rows.items() if name in found_proxies(rows)]
     if "all together" in rows:
         together = rows["all together"]["seconds"]
@@ -74,7 +77,8 @@ def proxies(found: dict[str, Any]) -> str:
 
 def found_proxies(rows: dict[str, Any]) -> list[str]:
     """Names of the rows that are proxies alone."""
-    return [n for n in rows if n not in ("all together",) and "forward+backward" not in n and not n.startswith(" ")]
+    others = ("all together", OTHERS)
+    return [n for n in rows if n not in others and "forward+backward" not in n and not n.startswith(" ")]
 
 
 def spaces(found: dict[str, Any]) -> str:

@@ -43,6 +43,14 @@ WANTED = {
 }
 
 
+def test_proxies_beside_those_of_pytorch():
+    others = {"seconds": 1.2, "compile": None, "proxies": {"snip": 0.3}}
+    rows = RESULTS["suite"]["rows"] | {device_tables.OTHERS: others}
+    shown = device_tables.proxies({"rows": rows, "start": {}})
+    assert "| snip | 10 | 0.1 | 1 | 1 | 0.3 |" in shown and "| swap | 10 | 0.1 | 1 | 1 | - |" in shown
+    assert "Together 4.0 times faster" in shown and "3.00 times faster than one after another in PyTorch" in shown
+
+
 def test_every_section_has_a_table():
     assert set(device_tables.TABLES) == set(device.SECTIONS) == set(RESULTS)
     about = {"command": "python", "seconds": 1.0, "load_before": 0.1}
