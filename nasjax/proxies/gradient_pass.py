@@ -117,7 +117,7 @@ def share_curvature(
     found = {}
     for c in wanted:
         for server in dict.fromkeys(served.values()):
-            if _network(server) == (c.init, c.norm, "batch"):
+            if c.repeats == 1 and _network(server) == (c.init, c.norm, "batch"):
                 found[c] = dataclasses.replace(server, curvature=True)
                 served |= {p: found[c] for p, g in served.items() if g == server}
                 break

@@ -66,6 +66,11 @@ def test_curvature_of_another_network_stays_apart(change):
     assert passes.merge([CurvaturePass(), other]) == {CurvaturePass(): CurvaturePass(), other: other}
 
 
+def test_curvature_of_several_draws_stays_apart():
+    several, other = CurvaturePass(repeats=3), GradientPass()
+    assert passes.merge([several, other]) == {several: several, other: other}
+
+
 def test_other_passes_serve_themselves():
     wanted = [CostPass(), SynflowPass(), SynflowPass("normal")]
     assert passes.merge(wanted) == {p: p for p in wanted}
