@@ -40,7 +40,7 @@ class GradientPass:
     num_batches: int = 2
     granularity: str = "batch"
     activations: ActivationPass | None = None
-    curvature: bool = False
+    curvature: bool = dataclasses.field(default=False, repr=False)  # stored scores are found by what a pass is called
 
     def __post_init__(self) -> None:
         """Refuses an unknown initialisation law."""

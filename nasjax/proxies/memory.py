@@ -1,7 +1,8 @@
-"""What to lower where a device has no memory left."""
+"""What to lower where a device has no memory left, and whether programs fill the memory maps of a process."""
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -55,3 +56,17 @@ def advice(space: Any, images: Any, mapped: Any) -> str:
         parts.append(f"chunk={mapped.chunk} architectures at once (batching=vmap)")
         todo = ["chunk, or use batching=map", *todo]
     return f"what takes it: {', '.join(parts)}; do: lower {', '.join(todo)}, or score fewer proxies at a time"
+
+
+def crowded(share: float = 0.6) -> bool:
+    """Whether compiled programs take more than a share of the memory maps that Linux allows a process.
+
+    Each of the many parts of a program for the CPU is a map of its own, and the compiler ends the process where there
+    are no more.
+    """
+    try:
+        used = pathlib.Path("/proc/self/maps").read_bytes().count(b"\n")
+        allowed = int(pathlib.Path("/proc/sys/vm/max_map_count").read_text())
+    except (OSError, ValueError):
+        return False  # another system
+    return used > share * allowed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -262,6 +263,7 @@ def run_passes(
     keys = getattr(space, "architecture_keys", architecture_keys)(key, space.encode(population))
     count = 0
     for bound, members in by_signature(space, population):
+        _make_room()
         mapped = _program(bound, program_passes, engine, batching, chunk, devices)
         blocks = mapped.chunks((population[members], keys[members]), images, labels)
         for indices, result, seconds in memory.advised(blocks, bound, images, mapped):
@@ -276,6 +278,7 @@ def run_passes(
                 yield int(index), row == len(indices) - 1, facts, seconds / len(indices)
             if progress is not None:
                 progress(count, len(population))
+        del mapped, blocks  # nothing but the table of programs holds one
 
 
 def part(requested: Pass, server: Pass, stats: dict[Any, Any]) -> Any:
@@ -295,6 +298,13 @@ def part(requested: Pass, server: Pass, stats: dict[Any, Any]) -> Any:
 
 
 _PROGRAMS: dict[Any, parallel.Mapped] = {}
+
+
+def _make_room() -> None:
+    """Drops the programs kept where one more might not find memory maps."""
+    if _PROGRAMS and memory.crowded():
+        _PROGRAMS.clear()
+        gc.collect()
 
 
 def _program(space: Any, program_passes: tuple[Pass, ...], *options: Any) -> parallel.Mapped:

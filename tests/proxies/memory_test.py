@@ -1,5 +1,6 @@
 """What is said where memory runs out."""
 
+import pathlib
 import types
 
 import jax
@@ -61,3 +62,9 @@ def test_spaces_without_channels_are_described():
     space = types.SimpleNamespace(options={"embed_dims": [8, 16]})
     text = memory.advice(space, np.zeros((1, 2, 4, 6, 3)), types.SimpleNamespace(batching="map", chunk=8))
     assert "embed_dims=[8, 16]" in text and "4x6 pixels" in text and "channels" not in text
+
+
+def test_crowded_is_a_share_of_what_the_system_allows():
+    assert not memory.crowded(1.0)
+    if pathlib.Path("/proc/self/maps").exists():
+        assert memory.crowded(0.0)

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import re
+import weakref
 
 import jax
 import numpy as np
@@ -317,3 +318,15 @@ def test_how_a_block_runs_is_chosen_by_device_and_pass(backend, batching, proxy,
     plain = dataclasses.replace(NasBench201())
     monkeypatch.setattr(NasBench201, "together", False)
     assert score._program(plain, passes, "jit", "auto", None, 1).batching == "map"
+
+
+def test_programs_are_dropped_where_another_might_not_find_room(run, monkeypatch):
+    monkeypatch.setattr(score_module, "_PROGRAMS", {})
+    expected = run(proxies="params,synflow").scores
+    (first,) = [weakref.ref(mapped) for mapped in score_module._PROGRAMS.values()]
+    run(proxies="params,flops")
+    assert len(score_module._PROGRAMS) == 2 and first() is not None
+    monkeypatch.setattr("nasjax.proxies.memory.crowded", lambda: True)
+    again = run(proxies="params,synflow", seed=0).scores
+    assert len(score_module._PROGRAMS) == 1 and first() is None
+    np.testing.assert_array_equal(again["synflow"], expected["synflow"])
