@@ -263,13 +263,13 @@ def main() -> int:
         "params": [sum(p.numel() for p in net.parameters()) for net in nets],
         "multiply_adds": [multiply_adds(net, batches[0][0][:1]) for net in nets],
     }
-    seconds: dict[str, list[list[float]]] = {name: [] for name in PROXIES}
+    seconds: dict[str, list[list[float]]] = {name: [] for name in job["proxies"]}
     for turn in range(job["repeats"] + 1):
-        for name, proxy in PROXIES.items():
+        for name in seconds:
             row = []
             for net in nets:
                 start = time.perf_counter()
-                proxy(net, batches)
+                PROXIES[name](net, batches)
                 row.append(time.perf_counter() - start)
             if turn:  # the first one warms up
                 seconds[name].append(row)

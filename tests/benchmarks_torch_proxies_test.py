@@ -8,22 +8,10 @@ import pytest
 import nasjax
 from nasjax.testing import golden
 
-# Name -> golden key, relative tolerance; the sum of fisher goes through float32 in the reference.
-KEYS = {
-    "epe_nas": ("naslib_epe_nas", 1e-6),
-    "grad_norm": ("naslib_grad_norm", 1e-6),
-    "grasp": ("naslib_grasp", 1e-6),
-    "jacob_cov": ("naslib_jacov", 1e-6),
-    "plain": ("naslib_plain", 1e-6),
-    "snip": ("naslib_snip", 1e-6),
-    "synflow": ("naslib_synflow_log", 1e-6),
-    "zen": ("naslib_zen", 1e-6),
-    "zico": ("zico", 1e-6),
-    "swap": ("swap_S64", 1e-6),
-    "nwot": ("naslib_nwot", 1e-6),
-    "fisher": ("naslib_fisher", 1e-4),
-    "l2_norm": ("naslib_l2_norm", 1e-6),
-}
+GOLDEN = {"jacob_cov": "naslib_jacov", "synflow": "naslib_synflow_log", "zico": "zico", "swap": "swap_S64",
+          "lswag": "lswag.abs_all_x_psi_all"}  # fmt: skip
+NASLIB = ("epe_nas", "grad_norm", "grasp", "plain", "snip", "zen", "nwot", "fisher", "l2_norm")
+TOLERANCE = {"fisher": 1e-4}  # its sum goes through float32 in the reference
 NETWORKS = (1, 4)  # the check of the edges' order, and one with a dead node
 
 
@@ -57,7 +45,13 @@ def test_equal_the_official_numbers(torch, shared, index):
     noise = tuple(torch.from_numpy(g.standard_normal((64, 3, 32, 32), dtype=np.float32)).double() for _ in range(2))
     found = {name: run(net, batches) for name, run in torch_proxies.PROXIES.items() if name != "zen"}
     found["zen"] = torch_proxies.zen(net, batches, noise=noise)
-    for name, (key, tolerance) in KEYS.items():
-        assert math.isclose(found[name], golden.reference(entry, key), rel_tol=tolerance), name
-    assert math.isclose(found["lswag"], golden.reference(entry, "lswag.abs_all_x_psi_all"), rel_tol=1e-6)
+    for name, key in (GOLDEN | {name: f"naslib_{name}" for name in NASLIB}).items():
+        assert math.isclose(found[name], golden.reference(entry, key), rel_tol=TOLERANCE.get(name, 1e-6)), name
     assert (found["params"], found["flops"]) == (entry["params"], entry["macs_conv_linear"])
+
+
+def test_every_proxy_of_the_suite_is_there(torch):
+    from benchmarks import device, torch_proxies
+
+    assert set(torch_proxies.PROXIES) == set(device.SUITE.split(","))
+    assert len(GOLDEN) + len(NASLIB) + 2 == len(torch_proxies.PROXIES)

@@ -263,7 +263,6 @@ def run_passes(
     keys = getattr(space, "architecture_keys", architecture_keys)(key, space.encode(population))
     count = 0
     for bound, members in by_signature(space, population):
-        _make_room()
         mapped = _program(bound, program_passes, engine, batching, chunk, devices)
         blocks = mapped.chunks((population[members], keys[members]), images, labels)
         for indices, result, seconds in memory.advised(blocks, bound, images, mapped):
@@ -300,13 +299,6 @@ def part(requested: Pass, server: Pass, stats: dict[Any, Any]) -> Any:
 _PROGRAMS: dict[Any, parallel.Mapped] = {}
 
 
-def _make_room() -> None:
-    """Drops the programs kept where one more might not find memory maps."""
-    if _PROGRAMS and memory.crowded():
-        _PROGRAMS.clear()
-        gc.collect()
-
-
 def _program(space: Any, program_passes: tuple[Pass, ...], *options: Any) -> parallel.Mapped:
     """The compiled program of a set of passes; kept, so that a second population does not retrace."""
     engine, batching, chunk, devices = options
@@ -326,6 +318,9 @@ def _program(space: Any, program_passes: tuple[Pass, ...], *options: Any) -> par
             stats = {repr(p): passes_lib.run(space, p, arch_key, arch, images, labels) for p in program_passes}
             return tables, stats
 
+        if _PROGRAMS and memory.crowded():
+            _PROGRAMS.clear()
+            gc.collect()
         if len(_PROGRAMS) >= 16:
             _PROGRAMS.pop(next(iter(_PROGRAMS)))
         _PROGRAMS[name] = parallel.population_map(

@@ -81,3 +81,11 @@ def run_linear(linear_space):
         return passes.to_host(program(Variables(params, {}), images, jnp.asarray(t, jnp.int32)))
 
     return run
+
+
+@pytest.fixture(scope="module")
+def programs_stay():
+    """For tests that count compilations, however many programs other tests of the process have left."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nasjax.proxies.memory.crowded", lambda: False)
+        yield

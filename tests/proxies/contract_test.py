@@ -44,17 +44,12 @@ SAME = {"rtol": 1e-9, "atol": 0}
 score_module = importlib.import_module("nasjax.proxies.score")  # the package's name `score` is the function
 
 
+pytestmark = pytest.mark.usefixtures("programs_stay")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _float64():
     with jax.enable_x64(True):
-        yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _programs_stay():
-    """Tests here count compilations, however many programs other tests of the process have left."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nasjax.proxies.memory.crowded", lambda: False)
         yield
 
 

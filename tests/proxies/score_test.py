@@ -327,6 +327,10 @@ def test_programs_are_dropped_where_another_might_not_find_room(run, monkeypatch
     run(proxies="params,flops")
     assert len(score_module._PROGRAMS) == 2 and first() is not None
     monkeypatch.setattr("nasjax.proxies.memory.crowded", lambda: True)
-    again = run(proxies="params,synflow", seed=0).scores
+    run(proxies="params,synflow", seed=1)
+    assert len(score_module._PROGRAMS) == 2 and first().trace_count == 1  # one that is there is used
+    run(proxies="params,l2_norm")
     assert len(score_module._PROGRAMS) == 1 and first() is None
+    again = run(proxies="params,synflow").scores
+    assert len(score_module._PROGRAMS) == 1
     np.testing.assert_array_equal(again["synflow"], expected["synflow"])

@@ -70,17 +70,12 @@ SPACES = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("programs_stay")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _float64():
     with jax.enable_x64(True):
-        yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _programs_stay():
-    """Tests here count compilations, however many programs other tests of the process have left."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nasjax.proxies.memory.crowded", lambda: False)
         yield
 
 
